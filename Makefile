@@ -1,0 +1,56 @@
+# Two commands do everything: `make demo` and `make test`. `make help` lists the rest.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench setup browsers lock sdk migration clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+
+demo: $(VENV)/.run ## the main job on real purchases, end to end (ARGS=--once ends by itself)
+	$(BIN)/homing demo $(ARGS)
+
+test: $(VENV)/.dev browsers ## every test
+	$(BIN)/pytest $(ARGS)
+
+lint: $(VENV)/.dev ## ruff, mypy strict, import layers, TypeScript
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.dev ## the benchmarks beside their baselines (ARGS="send --json")
+	$(BIN)/homing bench $(or $(ARGS),send)
+
+migration: $(VENV)/.dev ## write a migration from the models (ARGS="what changed")
+	$(BIN)/python -m push_server.migrations.revise "$(ARGS)"
+
+setup: $(VENV)/.dev ## the virtual environment alone
+
+lock: ## resolve requirements anew, by version and hash
+	$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 pyproject.toml -o requirements/run.txt
+	$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 pyproject.toml --group dev -c requirements/run.txt -o requirements/dev.txt
+
+clean: ## what a build leaves
+	rm -rf build dist $(VENV) node_modules sdk_js/node_modules sdk_js/dist
+
+# The marker files say which set of requirements the environment holds; dev holds run's too.
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: requirements/run.txt pyproject.toml | $(VENV)/bin/python
+	$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements/run.txt
+	$(BIN)/pip install -q --disable-pip-version-check --no-deps -e .
+	touch $@
+
+$(VENV)/.dev: requirements/dev.txt $(VENV)/.run
+	$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	touch $@
+
+browsers: ## Debian's Firefox for the browser tests, where it is missing
+	@command -v firefox-esr >/dev/null || { apt-get update -qq && apt-get install -y -qq firefox-esr; }

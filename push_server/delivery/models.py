@@ -1,0 +1,129 @@
+"""Dispatches (one planned run of a campaign), their deliveries, and the receipts that come back."""
+
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    PrimaryKeyConstraint,
+    SmallInteger,
+    Table,
+    Text,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlmodel import Field, SQLModel
+
+from push_server.db import Instant, SiteScoped, instant_field
+
+
+class DispatchState(StrEnum):
+    """Planning writes delivery rows; sending works them off; done has no open row left."""
+
+    PLANNING = "planning"
+    SENDING = "sending"
+    DONE = "done"
+
+
+class DeliveryState(StrEnum):
+    """queued → sending → accepted | retry → … | failed | expired | suppressed."""
+
+    QUEUED = "queued"
+    SENDING = "sending"
+    ACCEPTED = "accepted"
+    RETRY = "retry"
+    FAILED = "failed"
+    EXPIRED = "expired"
+    SUPPRESSED = "suppressed"
+
+    @property
+    def terminal(self) -> bool:
+        """Whether nothing more will happen to the delivery."""
+        return self not in (DeliveryState.QUEUED, DeliveryState.SENDING, DeliveryState.RETRY)
+
+
+class Reason(StrEnum):
+    """Why a delivery did not go out (contract §3)."""
+
+    CAPPED = "capped"
+    QUIET_HOURS = "quiet_hours"
+    UNSUBSCRIBED = "unsubscribed"
+    GONE = "gone"
+    LEFT_SEGMENT = "left_segment"
+    BOUGHT = "bought"
+    OUT_OF_STOCK = "out_of_stock"
+    PRICE_GUARD = "price_guard"
+    HOLDOUT = "holdout"
+    RENDER_ERROR = "render_error"
+    TOO_LARGE = "too_large"
+    TOO_LATE = "too_late"
+    NO_SUBSCRIPTION = "no_subscription"
+    CANCELLED = "cancelled"
+    VAPID_REJECTED = "vapid_rejected"
+    PUSH_SERVICE_ERROR = "push_service_error"
+
+
+class Dispatch(SiteScoped, table=True):
+    """What the sender needs of a message, frozen when it was sent; knows nothing of campaigns but their id."""
+
+    id: int | None = Field(default=None, sa_column=Column(BigInteger, Identity(), primary_key=True))
+    campaign_id: int = Field(sa_type=BigInteger, index=True)
+    is_test: bool = Field(default=False, description="sent by `test`; counted in no report")
+    state: DispatchState = Field(default=DispatchState.PLANNING, sa_type=Text)
+    include: list[int] = Field(sa_type=ARRAY(BigInteger), description="internal segment ids")
+    exclude: list[int] = Field(default_factory=list, sa_type=ARRAY(BigInteger))
+    message: dict[str, object] = Field(
+        sa_type=JSONB, description="variants, ttl, urgency, topic, guards, holdout_percent"
+    )
+    planned_to: int | None = Field(default=None, sa_type=BigInteger, description="keyset checkpoint: last customer id")
+    created_at: datetime | None = instant_field(default=None, sa_column_kwargs={"server_default": func.now()})
+    expires_at: datetime = instant_field(description="created_at + ttl: nothing is posted after it")
+    done_at: datetime | None = instant_field(default=None, nullable=True)
+
+
+# One push message to one subscription. `due_at`: when the sweeper may put an open row on the queue (again); while a
+# row is `sending` it is the end of its lease.
+delivery = Table(
+    "delivery",
+    SQLModel.metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("site_id", BigInteger, ForeignKey("site.id", ondelete="CASCADE"), nullable=False),
+    Column("dispatch_id", BigInteger, ForeignKey("dispatch.id", ondelete="CASCADE"), nullable=False),
+    Column("customer_id", Integer, nullable=False),
+    Column("subscription_id", BigInteger),
+    Column("variant", SmallInteger, nullable=False, server_default="0"),
+    Column("state", Text, nullable=False, server_default="queued"),
+    Column("reason", Text),
+    Column("attempts", SmallInteger, nullable=False, server_default="0"),
+    Column("status_code", SmallInteger),
+    Column("due_at", Instant),
+    Column("accepted_at", Instant),
+    Column("updated_at", Instant, nullable=False, server_default=func.now()),
+    Index(
+        "delivery_once",
+        "dispatch_id",
+        "customer_id",
+        "subscription_id",
+        unique=True,
+        postgresql_nulls_not_distinct=True,
+    ),
+    Index("delivery_due", "due_at", postgresql_where=text("state in ('queued', 'sending', 'retry')")),
+    Index("delivery_of_customer", "customer_id"),
+)
+
+receipt = Table(
+    "receipt",
+    SQLModel.metadata,
+    Column("delivery_id", BigInteger, ForeignKey("delivery.id", ondelete="CASCADE"), nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("action", Text, nullable=False, server_default=""),
+    Column("at", Instant, nullable=False),
+    Column("received_at", Instant, nullable=False, server_default=func.now()),
+    PrimaryKeyConstraint("delivery_id", "kind", "action"),
+)

@@ -1,0 +1,1 @@
+"""Servers that come in wheels: PostgreSQL and Valkey, one small module each."""

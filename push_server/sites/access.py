@@ -1,0 +1,126 @@
+"""Who is calling: the one place where a key becomes a site, and a session is bound to it."""
+
+import base64
+import binascii
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from fastapi import Request
+from sqlmodel import select
+
+from push_server import security
+from push_server.db import SiteSession
+from push_server.errors import Forbidden, Unauthorized
+from push_server.http import claim_idempotency_key, session_of
+from push_server.sites.models import ApiKey, Scope, Site
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """A caller of one site: `secret` tells whether by a secret key, `scopes` what that key may do."""
+
+    site: Site
+    secret: bool
+    scopes: frozenset[str]
+
+    def allows(self, scope: Scope) -> bool:
+        """Whether the scope is among the key's."""
+        return Scope.ALL in self.scopes or scope in self.scopes
+
+
+def find_site_by_public_key(session: SiteSession, key: str) -> Site | None:
+    """The site of a pk_… key."""
+    return session.exec(select(Site).where(Site.public_key == key)).first()
+
+
+def find_secret(session: SiteSession, key: str) -> Principal | None:
+    """The principal of an sk_… key that is not revoked."""
+    statement = select(ApiKey, Site).join(Site, Site.id == ApiKey.site_id)  # type: ignore[arg-type]
+    statement = statement.where(ApiKey.hash == security.key_hash(key), ApiKey.revoked_at == None)  # noqa: E711
+    row = session.exec(statement.execution_options(all_sites=True)).first()
+    if row is None:
+        return None
+    stored, site = row
+    return Principal(site, secret=True, scopes=frozenset(stored.scopes))
+
+
+def credentials(request: Request) -> str | None:
+    """The key in the Authorization header: a bearer token, or the Basic user name."""
+    scheme, _, value = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return value.strip() or None
+    if scheme.lower() == "basic":
+        try:
+            return base64.b64decode(value, validate=True).decode().partition(":")[0] or None
+        except (binascii.Error, UnicodeDecodeError):
+            raise Unauthorized("The Basic credentials are not base64 of `key:`.", code="bad_credentials") from None
+    return None
+
+
+def resolve(session: SiteSession, key: str | None) -> Principal:
+    """The principal of either kind of key; 401 when there is none."""
+    if not key:
+        raise Unauthorized("Send the site's key: `Authorization: Bearer sk_…`, or Basic `pk_…:`.", code="no_key")
+    if key.startswith("sk_"):
+        principal = find_secret(session, key)
+    else:
+        site = find_site_by_public_key(session, key)
+        principal = Principal(site, secret=False, scopes=frozenset()) if site else None
+    if principal is None:
+        raise Unauthorized("This key is not known, or was revoked.", code="unknown_key")
+    return principal
+
+
+def check_origin(request: Request, site: Site) -> None:
+    """403 when a browser calls from an origin that is not the site's. No Origin header: no browser page."""
+    origin = request.headers.get("origin")
+    if origin is not None and origin.rstrip("/").lower() not in site.origins:
+        raise Forbidden(
+            f"Origin {origin} is not one of this site's. Add it to the site's origins.", code="origin_not_allowed"
+        )
+
+
+def require(scope: Scope) -> Callable[[Request], Principal]:
+    """A dependency: the management caller, who must hold `scope`; binds the session to his site."""
+
+    def dependency(request: Request) -> Principal:
+        session = session_of(request)
+        key = credentials(request)
+        principal = resolve(session, key)
+        if not principal.secret:
+            raise Unauthorized("This path takes the secret key (sk_…), not the public one.", code="secret_key_needed")
+        if not principal.allows(scope):
+            raise Forbidden(f"This key lacks the scope {scope}.", code="scope_missing")
+        _bind(request, session, principal)
+        return principal
+
+    return dependency
+
+
+def browser_caller(request: Request, body_key: str | None) -> Principal:
+    """The caller of a browser-side path: either key, from the header or the body's writeKey; origin checked."""
+    session = session_of(request)
+    principal = resolve(session, credentials(request) or body_key)
+    check_origin(request, principal.site)
+    _bind(request, session, principal)
+    return principal
+
+
+def _bind(request: Request, session: SiteSession, principal: Principal) -> None:
+    assert principal.site.id is not None
+    session.bind_site(principal.site.id)
+    request.state.site_origins = principal.site.origins
+    claim_idempotency_key(request)
+
+
+def verify_user(principal: Principal, user_id: str | None, user_hash: str | None) -> None:
+    """403 when the site verifies identities and a public-key caller's user id is not vouched for."""
+    if user_id is None or principal.secret or not principal.site.identity_verification:
+        return
+    secret = security.unseal(principal.site.identity_secret, "site.identity_secret")
+    if user_hash is None or not security.same(security.user_hash(secret, user_id), user_hash.lower()):
+        raise Forbidden(
+            "userHash is missing or wrong. It is the hex HMAC-SHA256 of userId under the site's identity secret, "
+            "made on the shop's server.",
+            code="user_hash_invalid",
+        )

@@ -1,0 +1,1 @@
+"""Homing rule language."""

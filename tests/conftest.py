@@ -1,0 +1,114 @@
+"""Real servers for the tests: one PostgreSQL and one Valkey a session, a fresh database a test."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from push_server import clock
+from push_server.db import Database, database
+from push_server.embedded.postgres import EmbeddedPostgres
+from push_server.embedded.process import Command
+from push_server.embedded.valkey import EmbeddedValkey
+from push_server.migrations import upgrade
+from push_server.queue import redis_client
+from push_server.settings import settings
+
+SECRET = "test-secret-test-secret-test-secret!"
+
+
+def _start(command: Command, ready: Callable[[], bool]) -> subprocess.Popen[bytes]:
+    process = subprocess.Popen(
+        command.argv, user=command.user, env=command.env or None, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 30
+    while not ready():
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise RuntimeError(f"{command.argv[0]} did not start")
+        time.sleep(0.02)
+    return process
+
+
+@pytest.fixture(scope="session")
+def scratch() -> Iterator[Path]:
+    """A directory for the session's servers, reachable by an ordinary user."""
+    path = Path(tempfile.mkdtemp(prefix="homing-tests-"))
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres(scratch: Path) -> Iterator[EmbeddedPostgres]:
+    """A migrated cluster; without fsync, since nothing here must survive the machine."""
+    server = EmbeddedPostgres(scratch / "postgres", extra={"fsync": "off", "full_page_writes": "off"})
+    server.prepare()
+    process = _start(server.command(), server.ready)
+    template = Database(server.url)
+    upgrade(template)
+    template.engine.dispose()
+    yield server
+    process.terminate()
+    process.wait(20)
+
+
+@pytest.fixture(scope="session")
+def valkey(scratch: Path) -> Iterator[EmbeddedValkey]:
+    server = EmbeddedValkey(scratch / "valkey")
+    server.prepare()
+    process = _start(server.command(), server.ready)
+    yield server
+    process.terminate()
+    process.wait(20)
+
+
+@pytest.fixture
+def database_url(postgres: EmbeddedPostgres) -> Iterator[str]:
+    """A database of this test's own, copied from the migrated one."""
+    name = f"t_{uuid4().hex[:12]}"
+    server = postgres.url.rsplit("/", 1)[0]
+    with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
+        connection.execute(f"create database {name} template homing strategy file_copy")
+        yield f"{server}/{name}"
+        connection.execute(f"drop database {name} with (force)")
+
+
+@pytest.fixture
+def environment(
+    database_url: str, valkey: EmbeddedValkey, scratch: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[dict[str, str]]:
+    """HOMING_* for this process and for those it starts; caches of settings and connections begin anew."""
+    values = {
+        "HOMING_HOME": str(scratch / "home"),
+        "HOMING_DATABASE_URL": database_url,
+        "HOMING_REDIS_URL": valkey.url,
+        "HOMING_SECRET_KEY": SECRET,
+        "HOMING_PUSH_HOSTS": "",
+    }
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
+    _forget()
+    redis_client().flushall()
+    yield {**os.environ}
+    database().engine.dispose()
+    redis_client().close()
+    _forget()
+    clock.set_source(None)
+
+
+def _forget() -> None:
+    for cached in (settings, database, redis_client):
+        cached.cache_clear()
+
+
+@pytest.fixture
+def db(environment: dict[str, str]) -> Database:
+    """The database of this test."""
+    return database()
