@@ -52,6 +52,12 @@ class SiteSession(Session):
         """Run a Core statement (SQLModel deprecates Session.execute, which Core needs)."""
         return self.connection().execute(statement, parameters or {})
 
+    @property
+    def raw(self) -> psycopg.Connection[Any]:
+        """The psycopg connection of this session's transaction, for COPY and hand-written SQL."""
+        driver: psycopg.Connection[Any] = self.connection().connection.driver_connection  # type: ignore[assignment]
+        return driver
+
 
 @event.listens_for(SiteSession, "do_orm_execute")
 def _scope(state: ORMExecuteState) -> None:
