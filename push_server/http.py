@@ -12,7 +12,6 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from sqlalchemy import BigInteger, Column, LargeBinary, PrimaryKeyConstraint, SmallInteger, Table, Text, func, text
@@ -21,11 +20,14 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlmodel import SQLModel
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.types import Message, Receive
 
 from push_server import errors, security
 from push_server.db import Instant, SiteSession, database
 
 PROBLEM = "application/problem+json"
+MAX_BODY = 8 * 1024 * 1024
 
 idempotency_key = Table(
     "idempotency_key",
@@ -52,8 +54,13 @@ class TransactionRoute(APIRoute):
         handle = super().get_route_handler()
 
         async def run(request: Request) -> Response:
+            request = Request(request.scope, _bounded(request.receive))
+            try:
+                body = await request.body()  # read here, so that an oversized one is our 413; the request keeps it
+            except ClientDisconnect:
+                raise errors.BadRequest("The body ended before it was whole.", code="incomplete_body") from None
             if request.method == "POST" and "idempotency-key" in request.headers:
-                request.state.fingerprint = _fingerprint(request, await request.body())
+                request.state.fingerprint = _fingerprint(request, body)
             session = SiteSession(database().engine, expire_on_commit=False)
             request.state.session = session
             try:
@@ -77,6 +84,20 @@ class TransactionRoute(APIRoute):
 def router(tag: str) -> APIRouter:
     """A router whose routes are transactions."""
     return APIRouter(tags=[tag], route_class=TransactionRoute)
+
+
+def _bounded(receive: Receive) -> Receive:
+    taken = 0
+
+    async def bounded() -> Message:
+        nonlocal taken
+        message = await receive()
+        taken += len(message.get("body", b""))
+        if taken > MAX_BODY:
+            raise errors.TooLarge(f"A request body takes at most {MAX_BODY} bytes. Send it in parts.")
+        return message
+
+    return bounded
 
 
 def session_of(request: Request) -> SiteSession:
@@ -153,21 +174,34 @@ def decode_cursor(cursor: str | None, length: int) -> list[Any] | None:
         position = json.loads(security.unb64url(cursor))
         if not isinstance(position, list) or len(position) != length:
             raise ValueError(cursor)
-    except ValueError:
-        raise errors.BadRequest(
-            "The cursor is not one that this list gave. Start without it.", code="bad_cursor"
-        ) from None
+    except (ValueError, RecursionError):
+        raise _bad_cursor() from None
     return position
 
 
-def problem_response(error: errors.HomingError) -> JSONResponse:
+def _bad_cursor() -> errors.BadRequest:
+    return errors.BadRequest("The cursor is not one that this list gave. Start without it.", code="bad_cursor")
+
+
+def cursor_id(cursor: str | None) -> int:
+    """The row id in the cursor of a list that is ordered by id alone; 0 without a cursor, 400 when not one of ours."""
+    position = decode_cursor(cursor, 1)
+    if position is None:
+        return 0
+    if type(position[0]) is not int or not 0 <= position[0] < 2**63:
+        raise _bad_cursor()
+    return int(position[0])
+
+
+def problem_response(error: errors.HomingError) -> Response:
     """The error as RFC 9457 problem details."""
     headers = {}
     if error.retry_after is not None:
         headers["Retry-After"] = str(error.retry_after)
     if isinstance(error, errors.Unauthorized):
         headers["WWW-Authenticate"] = 'Bearer realm="homing"'
-    return JSONResponse(error.problem(), error.status, headers, media_type=PROBLEM)
+    # ASCII, since a message may quote text that is no valid Unicode
+    return Response(json.dumps(error.problem()), error.status, headers, media_type=PROBLEM)
 
 
 def json_path(location: tuple[int | str, ...]) -> str:
