@@ -28,6 +28,33 @@ from push_server.db import Instant, SiteSession, database
 
 PROBLEM = "application/problem+json"
 MAX_BODY = 8 * 1024 * 1024
+_TEXT = {"type": "string"}
+_FAULT_SCHEMA = {
+    "type": "object",
+    "required": ["type", "title", "status", "code", "detail"],
+    "properties": {
+        "type": _TEXT,
+        "title": _TEXT,
+        "status": {"type": "integer"},
+        "code": {"type": "string", "description": "stable: programs decide by this"},
+        "detail": {"type": "string", "description": "what is wrong, and what to do next"},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["path", "message", "code"],
+                "properties": {"path": _TEXT, "message": _TEXT, "code": _TEXT},
+            },
+        },
+    },
+}
+FAULTS: dict[int | str, dict[str, Any]] = {
+    "4XX": {"description": "What is wrong (RFC 9457)", "content": {PROBLEM: {"schema": _FAULT_SCHEMA}}},
+    503: {
+        "description": "A part is down: try again after Retry-After",
+        "content": {PROBLEM: {"schema": _FAULT_SCHEMA}},
+    },
+}
 
 idempotency_key = Table(
     "idempotency_key",
@@ -82,8 +109,8 @@ class TransactionRoute(APIRoute):
 
 
 def router(tag: str) -> APIRouter:
-    """A router whose routes are transactions."""
-    return APIRouter(tags=[tag], route_class=TransactionRoute)
+    """A router whose routes are transactions, and whose faults are problem details."""
+    return APIRouter(tags=[tag], route_class=TransactionRoute, responses=FAULTS)
 
 
 def _bounded(receive: Receive) -> Receive:
