@@ -1,8 +1,26 @@
-"""Which routers and jobs there are."""
+"""What there is to run: the routers of the API, the scheduler's ticks, and which modules hold background jobs."""
+
+from collections.abc import Callable
+from typing import Any
 
 from fastapi import APIRouter
+
+import push_server.catalog.api
+from push_server import queue
+from push_server.db import Database
+
+Tick = tuple[str, float, Callable[[Database], Any]]
 
 
 def routers() -> list[APIRouter]:
     """Every API router, in the order of the OpenAPI document."""
-    return []
+    return [
+        push_server.catalog.api.router,
+    ]
+
+
+def ticks() -> list[Tick]:
+    """What the scheduler repeats: name, seconds between the end of one run and the next, function."""
+    return [
+        ("outbox relay", 1.0, queue.relay),
+    ]
