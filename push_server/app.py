@@ -1,7 +1,11 @@
-"""The FastAPI application: routers in, errors out."""
+"""The API process: routers in, errors out, on uvicorn."""
 
+import socket
+
+import uvicorn
 from fastapi import FastAPI
 
+import push_server.tables  # noqa: F401 - foreign keys resolve only once every table is known
 from push_server import __version__
 from push_server.http import install_error_handlers
 from push_server.wiring import routers
@@ -14,3 +18,18 @@ def create_app() -> FastAPI:
     for router in routers():
         app.include_router(router)
     return app
+
+
+def run(listener: socket.socket) -> None:
+    """Serve on a bound socket until SIGTERM or SIGINT, then finish the requests at hand."""
+    config = uvicorn.Config(
+        create_app(),
+        http="httptools",
+        loop="uvloop",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_graceful_shutdown=15,
+    )
+    uvicorn.Server(config).run([listener])

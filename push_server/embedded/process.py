@@ -1,7 +1,9 @@
 """How an embedded server is described to whoever starts it: a command line, a user, a readiness check."""
 
+import errno
 import os
 import pwd
+import random
 import shutil
 import socket
 from dataclasses import dataclass, field
@@ -22,11 +24,39 @@ class Command:
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody holds right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
+    """A TCP port of 127.0.0.1 that nobody holds right now, below the range that outgoing connections draw from: a
+    server that is down for a second must find its port free when it comes back.
+    """
+    while True:
+        port = random.randrange(20000, 32000)
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
         return port
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket; port 0 takes a free one. StartupError when the port is taken or the address is not ours."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(2048)
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise StartupError(
+                f"Port {port} on {host} is taken by another program. Choose another one with --port.", code="port_taken"
+            ) from None
+        raise StartupError(
+            f"Cannot listen on {host} port {port}: {error.strerror or error}. Choose others with --host and --port.",
+            code="cannot_listen",
+        ) from None
+    return listener
 
 
 def unprivileged(argv: list[str], *paths: Path) -> Command:

@@ -1,0 +1,50 @@
+"""The worker process: RQ's SimpleWorker, which runs jobs in its own process, one after the other, for ever.
+
+It outlives restarts of Redis and PostgreSQL. A job that fails in between is sent again by the sweeper, since what is
+to be done stands in PostgreSQL.
+"""
+
+import logging
+import time
+
+import redis
+from rq import SimpleWorker
+from rq.serializers import JSONSerializer
+
+import push_server.tables  # noqa: F401 - foreign keys resolve only once every table is known
+from push_server import queue
+
+log = logging.getLogger(__name__)
+
+
+class LongLived(SimpleWorker):
+    """Looks for a lost Redis every two seconds, and ends between two jobs when asked to."""
+
+    max_connection_wait_time = 2.0
+    asked_to_stop = False
+
+    def request_stop(self, signum: int, frame: object) -> None:
+        """On SIGTERM or SIGINT: finish the job in hand, then end; a second signal does not cut it short."""
+        self.asked_to_stop = True
+        if self.get_state() == "busy":
+            self._stop_requested = True
+        else:
+            super().request_stop(signum, frame)
+
+
+def run(names: tuple[str, ...] = queue.QUEUES) -> None:
+    """Work on the queues, in this order of preference, until SIGTERM or SIGINT."""
+    while True:
+        worker = LongLived(
+            [queue.rq_queue(name) for name in names],
+            connection=queue.redis_client(),
+            serializer=JSONSerializer,
+            log_job_description=False,
+        )
+        try:
+            worker.work(logging_level="WARNING")
+        except redis.RedisError as error:
+            log.warning("Redis does not answer: %s", error)
+        if worker.asked_to_stop:
+            return
+        time.sleep(1)
