@@ -24,8 +24,8 @@ from push_server.settings import settings
 
 log = logging.getLogger(__name__)
 
-PLAN, SEND = "plan", "send"
-QUEUES = (PLAN, SEND)
+PLAN, RETRY, SEND = "plan", "retry", "send"
+QUEUES = (PLAN, RETRY, SEND)  # in the order of preference: what is tried again does not wait behind a campaign
 JOB_TIMEOUT = 600
 
 outbox = Table(
@@ -58,6 +58,11 @@ def rq_queue(name: str) -> Queue:
 def push(queue: str, job: str, args: dict[str, Any]) -> None:
     """Put a job on its RQ queue now. `job` is a dotted path in a `jobs.py`; `args` must be JSON."""
     rq_queue(queue).enqueue(job, kwargs=args, result_ttl=0, failure_ttl=3600)
+
+
+def depth(name: str) -> int:
+    """How many jobs wait on the queue. redis.RedisError when Redis does not answer."""
+    return len(rq_queue(name))
 
 
 def enqueue(session: SiteSession, queue: str, job: str, **args: Any) -> None:

@@ -72,6 +72,8 @@ class Reason(StrEnum):
 class Dispatch(SiteScoped, table=True):
     """What the sender needs of a message, frozen when it was sent; knows nothing of campaigns but their id."""
 
+    __table_args__ = (Index("dispatch_open", "state", postgresql_where=text("state <> 'done'")),)
+
     id: int | None = Field(default=None, sa_column=Column(BigInteger, Identity(), primary_key=True))
     campaign_id: int = Field(sa_type=BigInteger, index=True)
     is_test: bool = Field(default=False, description="sent by `test`; counted in no report")
@@ -83,12 +85,19 @@ class Dispatch(SiteScoped, table=True):
     )
     planned_to: int | None = Field(default=None, sa_type=BigInteger, description="keyset checkpoint: last customer id")
     created_at: datetime | None = instant_field(default=None, sa_column_kwargs={"server_default": func.now()})
+    due_at: datetime | None = instant_field(
+        default=None,
+        sa_column_kwargs={"server_default": func.now()},
+        description="while planning: when the sweeper may put the planner on the queue again",
+    )
     expires_at: datetime = instant_field(description="created_at + ttl: nothing is posted after it")
     done_at: datetime | None = instant_field(default=None, nullable=True)
 
 
-# One push message to one subscription. `due_at`: when the sweeper may put an open row on the queue (again); while a
-# row is `sending` it is the end of its lease.
+# One push message to one subscription; a customer without any has one row without a subscription.
+# `due_at` says when the sweeper looks at an open row again: a queued one is then put on the queue anew, one waiting
+# for a retry is then tried, and one being sent has then lost its lease. `attempts` counts claims, and so is the fencing
+# token by which only the latest of them may write a result.
 delivery = Table(
     "delivery",
     SQLModel.metadata,
@@ -105,15 +114,10 @@ delivery = Table(
     Column("due_at", Instant),
     Column("accepted_at", Instant),
     Column("updated_at", Instant, nullable=False, server_default=func.now()),
-    Index(
-        "delivery_once",
-        "dispatch_id",
-        "customer_id",
-        "subscription_id",
-        unique=True,
-        postgresql_nulls_not_distinct=True,
-    ),
-    Index("delivery_due", "due_at", postgresql_where=text("state in ('queued', 'sending', 'retry')")),
+    Index("delivery_once", "dispatch_id", "subscription_id", unique=True),
+    Index("delivery_of_dispatch", "dispatch_id", "id"),
+    Index("delivery_queued", "dispatch_id", "due_at", postgresql_where=text("state = 'queued'")),
+    Index("delivery_due", "dispatch_id", "due_at", postgresql_where=text("state in ('sending', 'retry')")),
     Index("delivery_of_customer", "customer_id"),
 )
 

@@ -1,0 +1,50 @@
+"""Starting a dispatch: one planned run of a message, which from here on goes its way through jobs."""
+
+from datetime import timedelta
+from typing import Any
+
+from push_server import clock, queue
+from push_server.db import SiteSession
+from push_server.delivery.models import Dispatch
+
+INSTANT_WINDOW = 60
+"""Seconds in which a message with TTL 0 ("now or never" for the push service) may still be posted."""
+PLAN_AGAIN = timedelta(seconds=20)
+"""After this long without a planned page, a planner is taken for dead and another one is started."""
+
+PLAN_JOB = "push_server.delivery.jobs.plan"
+SEND_JOB = "push_server.delivery.jobs.send"
+
+
+def dispatch(
+    session: SiteSession,
+    campaign_id: int,
+    include: list[int],
+    exclude: list[int],
+    message: dict[str, Any],
+    *,
+    is_test: bool = False,
+    customer_ids: list[int] | None = None,
+) -> Dispatch:
+    """Write a dispatch and enqueue its planning, in the caller's transaction.
+
+    `include`, `exclude`: internal segment ids. `message`: the frozen document, see `message.Message`; its `ttl`
+    (seconds) counts from now. `customer_ids`: these customers instead of segments, as tests do.
+    """
+    now = clock.now()
+    if customer_ids is not None:
+        message = {**message, "customer_ids": customer_ids}
+    row = Dispatch(
+        campaign_id=campaign_id,
+        is_test=is_test,
+        include=include,
+        exclude=exclude,
+        message=message,
+        created_at=now,
+        due_at=now + PLAN_AGAIN,
+        expires_at=now + timedelta(seconds=message["ttl"] or INSTANT_WINDOW),
+    )
+    session.add(row)
+    session.flush()
+    queue.enqueue(session, queue.PLAN, PLAN_JOB, dispatch_id=row.id)
+    return row
