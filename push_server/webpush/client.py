@@ -81,7 +81,7 @@ class PushClient:
             raise RuntimeError("this client is sending already")
         source = iter(messages)
         failure: Exception | None = None
-        more, troubled = True, False
+        more = True
         try:
             while more or self._busy:
                 room = min(BURST, self._in_flight - len(self._busy)) if more else 0
@@ -99,13 +99,11 @@ class PushClient:
                         yield refusal
                 waiting = not more or len(self._busy) >= self._in_flight
                 self._work(wait=waiting)
-                for response in self._answers():
-                    troubled = troubled or response.status is None
-                    yield response
+                yield from self._answers()
         finally:
             self._abandon()
-            if troubled:
-                # A connection over which something timed out may be dead without knowing it: the next call opens anew.
+            if self._stalled:
+                # A connection that let a message time out may be dead without knowing it: the next call opens anew.
                 self._close_connections()
                 self._open()
         if failure is not None:
@@ -117,6 +115,7 @@ class PushClient:
         self._close_connections()
 
     def _open(self) -> None:
+        self._stalled = False
         self._due: float | None = None
         self._selector = selectors.DefaultSelector()
         self._multi = pycurl.CurlMulti()
@@ -169,7 +168,10 @@ class PushClient:
             for curl in answered:
                 yield self._finish(curl).response(None)
             for curl, code, text in failed:
-                yield self._finish(curl).response(f"{code}: {text}")
+                self._stalled = self._stalled or (
+                    code == pycurl.E_OPERATION_TIMEDOUT and curl.getinfo(pycurl.PRETRANSFER_TIME) > 0
+                )
+                yield self._finish(curl).response(text or f"libcurl error {code}")
 
     def _finish(self, curl: Any) -> "_Request":
         request = self._busy.pop(curl)

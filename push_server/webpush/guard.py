@@ -38,6 +38,7 @@ _URL = re.compile(
 )
 _DEFAULT_PORT = {"http": "80", "https": "443"}
 _NAT64 = IPv6Network("64:ff9b::/96")
+_GLOBAL_UNICAST = IPv6Network("2000::/3")
 
 
 def check_endpoint(url: str) -> str:
@@ -76,6 +77,8 @@ def is_public_address(address: str) -> bool:
         inner = _inner(ip)
         if inner is not None:
             return is_public_address(str(inner))
+        if ip not in _GLOBAL_UNICAST:
+            return False
     return ip.is_global and not ip.is_multicast
 
 

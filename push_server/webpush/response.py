@@ -76,7 +76,7 @@ def retry_delay(attempt: int, retry_after: float | None, rng: random.Random) -> 
     that what failed together does not come back together; never before `retry_after`, which counts up to a day.
     """
     spread = rng.uniform(0.5, 1.5)
-    delay = min(FIRST_DELAY * 2 ** min(max(attempt - 1, 0), 30), MAX_DELAY) * spread
+    delay = min(FIRST_DELAY * 2.0 ** min(max(attempt - 1, 0), 30), MAX_DELAY) * spread
     if retry_after is None:
         return delay
     return max(delay, min(max(retry_after, 0.0), MAX_RETRY_AFTER) * (1 + 0.1 * rng.random()))

@@ -2,6 +2,7 @@
 
 import json
 from base64 import urlsafe_b64encode
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Final
@@ -43,7 +44,7 @@ _lock = Lock()
 
 
 def authorization(pair: KeyPair, origin: str, contact: str) -> str:
-    """The `Authorization` header's value, `vapid t=<JWT>, k=<key>` (RFC 8292 §3).
+    """The `Authorization` header's value, `vapid t=<JWT>,k=<key>` (RFC 8292 §3).
 
     `origin`: the push service's, as `guard.check_endpoint` returns it; `contact`: a mailto: or https: URL under which
     the push service can reach the operator. Signing costs as much as encrypting, so a token is used again until an
@@ -55,7 +56,7 @@ def authorization(pair: KeyPair, origin: str, contact: str) -> str:
     # A token from the future (the clock was set back) might name an end beyond the 24 h that services accept.
     if cached and RENEW_BEFORE < cached[0] - now <= LIFETIME:
         return cached[1]
-    value = f"vapid t={sign(pair, origin, contact, now + LIFETIME)}, k={_base64url(pair.public_key)}"
+    value = f"vapid t={sign(pair, origin, contact, now + LIFETIME)},k={_base64url(pair.public_key)}"
     with _lock:
         _cache.pop(wanted, None)
         while len(_cache) >= MAX_CACHED:
@@ -66,14 +67,14 @@ def authorization(pair: KeyPair, origin: str, contact: str) -> str:
 
 def sign(pair: KeyPair, audience: str, contact: str, expires: int) -> str:
     """A JWT for one push service, signed with ES256 (RFC 7515, 7518 §3.4). `expires`: seconds since 1970."""
-    claims = {"aud": audience, "exp": expires, "sub": contact}
+    claims: dict[str, str | int] = {"aud": audience, "exp": expires, "sub": contact}
     signed = f"{_segment({'typ': 'JWT', 'alg': 'ES256'})}.{_segment(claims)}"
     key = ec.derive_private_key(int.from_bytes(pair.private_key, "big"), ec.SECP256R1())
     r, s = decode_dss_signature(key.sign(signed.encode(), _ES256))
     return f"{signed}.{_base64url(r.to_bytes(32, 'big') + s.to_bytes(32, 'big'))}"
 
 
-def _segment(document: dict[str, str | int]) -> str:
+def _segment(document: Mapping[str, str | int]) -> str:
     return _base64url(json.dumps(document, separators=(",", ":")).encode())
 
 
