@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
+SDK_SOURCES := $(wildcard sdk_js/package-lock.json sdk_js/build.mjs sdk_js/src/*/*.ts)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint bench setup browsers lock sdk migration clean
@@ -15,7 +16,8 @@ help: ## this list
 demo: $(VENV)/.run ## the main job on real purchases, end to end (ARGS=--once ends by itself)
 	$(BIN)/homing demo $(ARGS)
 
-test: $(VENV)/.dev browsers ## every test
+test: $(VENV)/.dev browsers sdk ## every test
+	$(BIN)/python hatch_build.py test
 	$(BIN)/pytest $(ARGS)
 
 lint: $(VENV)/.dev ## ruff, mypy strict, import layers, TypeScript
@@ -23,9 +25,13 @@ lint: $(VENV)/.dev ## ruff, mypy strict, import layers, TypeScript
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python hatch_build.py check
 
 bench: $(VENV)/.dev ## the benchmarks beside their baselines (ARGS="send --json")
 	$(BIN)/homing bench $(or $(ARGS),send)
+
+sdk: $(VENV)/.dev ## sdk_js/dist, where its sources changed
+	$(BIN)/python hatch_build.py build
 
 migration: $(VENV)/.dev ## write a migration from the models (ARGS="what changed")
 	$(BIN)/python -m push_server.migrations.revise "$(ARGS)"
@@ -43,7 +49,7 @@ clean: ## what a build leaves
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.run: requirements/run.txt pyproject.toml | $(VENV)/bin/python
+$(VENV)/.run: requirements/run.txt pyproject.toml hatch_build.py $(SDK_SOURCES) | $(VENV)/bin/python
 	$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements/run.txt
 	$(BIN)/pip install -q --disable-pip-version-check --no-deps -e .
 	touch $@

@@ -6,6 +6,7 @@ from typing import Any
 from fastapi import APIRouter
 
 import push_server.catalog.api
+import push_server.sdk.api
 from push_server import queue
 from push_server.db import Database
 
@@ -16,6 +17,7 @@ def routers() -> list[APIRouter]:
     """Every API router, in the order of the OpenAPI document."""
     return [
         push_server.catalog.api.router,
+        push_server.sdk.api.router,
     ]
 
 
