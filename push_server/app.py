@@ -7,6 +7,7 @@ from fastapi import FastAPI
 
 import push_server.tables  # noqa: F401 - foreign keys resolve only once every table is known
 from push_server import __version__
+from push_server.cors import BrowserCors
 from push_server.http import install_error_handlers
 from push_server.wiring import routers
 
@@ -15,6 +16,7 @@ def create_app() -> FastAPI:
     """The application of one API process."""
     app = FastAPI(title="Homing", version=__version__, summary="Web push and segmentation for online shops")
     install_error_handlers(app)
+    app.add_middleware(BrowserCors)
     for router in routers():
         app.include_router(router)
     return app

@@ -63,7 +63,7 @@ idempotency_key = Table(
     Column("key", Text, nullable=False),
     Column("fingerprint", LargeBinary, nullable=False, comment="SHA-256 of method, path and body"),
     Column("status", SmallInteger),
-    Column("body", LargeBinary),
+    Column("body", LargeBinary),  # sealed
     Column("created_at", Instant, nullable=False, server_default=func.now(), index=True),
     PrimaryKeyConstraint("site_id", "key"),
 )
@@ -165,7 +165,7 @@ def claim_idempotency_key(request: Request) -> None:
             "This Idempotency-Key was used with another request. Use a new key for a new request.",
             code="idempotency_key_reused",
         )
-    raise _Replay(row.status, bytes(row.body))
+    raise _Replay(row.status, security.unseal(bytes(row.body), "idempotency_key.body"))
 
 
 def _finish(session: SiteSession, request: Request, response: Response) -> None:
@@ -176,9 +176,14 @@ def _finish(session: SiteSession, request: Request, response: Response) -> None:
     if key is not None:
         session.sql(
             text("update idempotency_key set status = :status, body = :body where site_id = :site and key = :key"),
-            {"status": response.status_code, "body": response.body, "site": session.site_id, "key": key},
+            {"status": response.status_code, "body": _sealed(response), "site": session.site_id, "key": key},
         )
     session.commit()
+
+
+def _sealed(response: Response) -> bytes:
+    # an answer may show a secret once; what is kept of it must not show it again to who reads the table
+    return security.seal(bytes(response.body), "idempotency_key.body")
 
 
 class Page(BaseModel):

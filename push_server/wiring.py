@@ -7,6 +7,8 @@ from fastapi import APIRouter
 
 import push_server.catalog.api
 import push_server.sdk.api
+import push_server.sites.api
+import push_server.sites.keys_api
 from push_server import queue
 from push_server.db import Database
 
@@ -16,6 +18,8 @@ Tick = tuple[str, float, Callable[[Database], Any]]
 def routers() -> list[APIRouter]:
     """Every API router, in the order of the OpenAPI document."""
     return [
+        push_server.sites.api.router,
+        push_server.sites.keys_api.router,
         push_server.catalog.api.router,
         push_server.sdk.api.router,
     ]

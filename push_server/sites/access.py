@@ -6,9 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from fastapi import Request
+from sqlalchemy import text
 from sqlmodel import select
 
-from push_server import security
+from push_server import clock, security
 from push_server.db import SiteSession
 from push_server.errors import Forbidden, Unauthorized
 from push_server.http import claim_idempotency_key, session_of
@@ -17,11 +18,15 @@ from push_server.sites.models import ApiKey, Scope, Site
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """A caller of one site: `secret` tells whether by a secret key, `scopes` what that key may do."""
+    """A caller of one site: `secret` tells whether by a secret key, `scopes` what that key may do.
+
+    `key_id` is the secret key's row; None for a public key.
+    """
 
     site: Site
     secret: bool
     scopes: frozenset[str]
+    key_id: int | None = None
 
     def allows(self, scope: Scope) -> bool:
         """Whether the scope is among the key's."""
@@ -41,7 +46,7 @@ def find_secret(session: SiteSession, key: str) -> Principal | None:
     if row is None:
         return None
     stored, site = row
-    return Principal(site, secret=True, scopes=frozenset(stored.scopes))
+    return Principal(site, secret=True, scopes=frozenset(stored.scopes), key_id=stored.id)
 
 
 def credentials(request: Request) -> str | None:
@@ -74,7 +79,7 @@ def resolve(session: SiteSession, key: str | None) -> Principal:
 def check_origin(request: Request, site: Site) -> None:
     """403 when a browser calls from an origin that is not the site's. No Origin header: no browser page."""
     origin = request.headers.get("origin")
-    if origin is not None and origin.rstrip("/").lower() not in site.origins:
+    if origin is not None and origin.lower() not in site.origins:
         raise Forbidden(
             f"Origin {origin} is not one of this site's. Add it to the site's origins.", code="origin_not_allowed"
         )
@@ -91,16 +96,29 @@ def require(scope: Scope) -> Callable[[Request], Principal]:
             raise Unauthorized("This path takes the secret key (sk_…), not the public one.", code="secret_key_needed")
         if not principal.allows(scope):
             raise Forbidden(f"This key lacks the scope {scope}.", code="scope_missing")
+        _note_use(session, principal)
         _bind(request, session, principal)
         return principal
 
     return dependency
 
 
+def _note_use(session: SiteSession, principal: Principal) -> None:
+    """Keep `last_used_at` true to the minute; a row that another request is writing is left to that one."""
+    session.sql(
+        text(
+            "update api_key set last_used_at = :now where id = (select id from api_key where id = :id"
+            " and (last_used_at is null or last_used_at < :now - interval '1 minute') for update skip locked)"
+        ),
+        {"id": principal.key_id, "now": clock.now()},
+    )
+
+
 def browser_caller(request: Request, body_key: str | None) -> Principal:
     """The caller of a browser-side path: either key, from the header or the body's writeKey; origin checked."""
     session = session_of(request)
     principal = resolve(session, credentials(request) or body_key)
+    request.state.site_origins = principal.site.origins  # before the check: a refusal, too, is answered for this site
     check_origin(request, principal.site)
     _bind(request, session, principal)
     return principal
@@ -109,7 +127,6 @@ def browser_caller(request: Request, body_key: str | None) -> Principal:
 def _bind(request: Request, session: SiteSession, principal: Principal) -> None:
     assert principal.site.id is not None
     session.bind_site(principal.site.id)
-    request.state.site_origins = principal.site.origins
     claim_idempotency_key(request)
 
 

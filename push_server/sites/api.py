@@ -1,0 +1,148 @@
+"""`/v1/site`: what a shop sets about itself."""
+
+from typing import Annotated, Any
+
+from fastapi import Depends, Request
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationInfo, field_validator
+from pydantic.json_schema import SkipJsonSchema
+from pydantic_core import PydanticCustomError
+
+from push_server import clock, http, security
+from push_server.fields import Body, Name
+from push_server.http import session_of
+from push_server.sites import service
+from push_server.sites.access import Principal, require
+from push_server.sites.models import Scope, Site
+
+router = http.router("site")
+
+Reader = Annotated[Principal, Depends(require(Scope.SITE_READ))]
+Absent = SkipJsonSchema[None]
+Writer = Annotated[Principal, Depends(require(Scope.SITE_WRITE))]
+
+
+class Prompt(Body):
+    """The soft prompt's texts, in the shop's own words; what is null is the SDK's own text."""
+
+    title: Annotated[Name, StringConstraints(max_length=100)] | None = None
+    body: Annotated[Name, StringConstraints(max_length=300)] | None = None
+    accept: Annotated[Name, StringConstraints(max_length=50)] | None = None
+    decline: Annotated[Name, StringConstraints(max_length=50)] | None = None
+
+
+class SitePatch(Body):
+    """The fields to change; the others stay."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "origins": ["https://shop.example"],
+                "time_zone": "Europe/Budapest",
+                "prompt": {"title": "Shall we tell you of price drops?", "accept": "Yes, please", "decline": "No"},
+            }
+        }
+    )
+
+    name: Name | Absent = None
+    origins: list[Name] | Absent = Field(default=None, min_length=1, max_length=50)
+    time_zone: Name | Absent = None
+    currency: Name | Absent = None
+    contact: Name | Absent = Field(default=None, description="mailto: or https:, told to push services")
+    identity_verification: bool | Absent = Field(default=None, description="demand userHash with every userId")
+    secret_orders_only: bool | Absent = Field(default=None, description="Order * and Loyalty * by the secret key only")
+    prompt: Prompt | None = Field(default=None, description="null puts the SDK's own texts back")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_null(cls, value: object, info: ValidationInfo) -> object:
+        if value is None and info.field_name != "prompt":
+            raise PydanticCustomError("null", "cannot be null; leave the field out to keep it as it is")
+        return value
+
+
+class SiteOut(BaseModel):
+    """A site, without its secrets."""
+
+    id: str
+    name: str
+    origins: list[str]
+    time_zone: str
+    currency: str
+    contact: str
+    public_key: str
+    vapid_public_key: str
+    identity_verification: bool
+    secret_orders_only: bool
+    prompt: dict[str, str | None]
+    created_at: str
+
+
+class IdentitySecret(BaseModel):
+    """`userHash` is the hex HMAC-SHA256 of userId under this text."""
+
+    identity_secret: str
+
+
+@router.get("/v1/site")
+def get_site(request: Request, principal: Reader) -> SiteOut:
+    """The site of the key."""
+    return _out(request, principal.site)
+
+
+@router.patch("/v1/site")
+def patch_site(body: SitePatch, request: Request, principal: Writer) -> SiteOut:
+    """Change the site. Browsers are told within a minute."""
+    session = session_of(request)
+    site = principal.site
+    session.refresh(site, with_for_update=True)
+    given = body.model_dump(exclude_unset=True)
+    if "prompt" in given:
+        prompt = body.prompt.model_dump(exclude_unset=True) if body.prompt else {}
+        kept = _prompt(site) if body.prompt else {}
+        site.settings = {**site.settings, "prompt": {**kept, **prompt}}
+    service.change_site(site, {name: value for name, value in given.items() if name != "prompt"})
+    session.add(site)
+    session.flush()
+    return _out(request, site)
+
+
+@router.get("/v1/site/identity-secret")
+def get_identity_secret(_request: Request, principal: Writer) -> IdentitySecret:
+    """The secret for `userHash`, for the shop's server alone."""
+    return IdentitySecret(identity_secret=service.identity_secret(principal.site))
+
+
+@router.post("/v1/site/identity-secret/rotate")
+def rotate_identity_secret(request: Request, principal: Writer) -> IdentitySecret:
+    """Replace the secret for `userHash`: hashes made under the former one are refused from now on."""
+    secret = service.renew_identity_secret(principal.site)
+    session_of(request).add(principal.site)
+    return IdentitySecret(identity_secret=secret)
+
+
+def _prompt(site: Site) -> dict[str, Any]:
+    prompt = site.settings.get("prompt")
+    return dict(prompt) if isinstance(prompt, dict) else {}
+
+
+def _out(request: Request, site: Site) -> SiteOut:
+    vapid_key = service.active_vapid_key(session_of(request))
+    assert site.created_at is not None
+    return SiteOut(
+        id=str(site.public_id),
+        vapid_public_key=security.b64url(vapid_key.public_key),
+        prompt=_prompt(site),
+        created_at=clock.rfc3339(site.created_at),
+        **site.model_dump(
+            include={
+                "name",
+                "origins",
+                "time_zone",
+                "currency",
+                "contact",
+                "public_key",
+                "identity_verification",
+                "secret_orders_only",
+            }
+        ),
+    )
