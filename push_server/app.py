@@ -1,12 +1,13 @@
 """The API process: routers in, errors out, on uvicorn."""
 
 import socket
+from contextlib import suppress
 
 import uvicorn
 from fastapi import FastAPI
 
 import push_server.tables  # noqa: F401 - foreign keys resolve only once every table is known
-from push_server import __version__
+from push_server import __version__, health
 from push_server.cors import BrowserCors
 from push_server.http import install_error_handlers
 from push_server.wiring import routers
@@ -17,13 +18,13 @@ def create_app() -> FastAPI:
     app = FastAPI(title="Homing", version=__version__, summary="Web push and segmentation for online shops")
     install_error_handlers(app)
     app.add_middleware(BrowserCors)
-    for router in routers():
+    for router in (health.router, *routers()):
         app.include_router(router)
     return app
 
 
 def run(listener: socket.socket) -> None:
-    """Serve on a bound socket until SIGTERM or SIGINT, then finish the requests at hand."""
+    """Serve on a listening socket until SIGTERM or SIGINT, then finish the requests at hand."""
     config = uvicorn.Config(
         create_app(),
         http="httptools",
@@ -34,4 +35,5 @@ def run(listener: socket.socket) -> None:
         server_header=False,
         timeout_graceful_shutdown=15,
     )
-    uvicorn.Server(config).run([listener])
+    with suppress(KeyboardInterrupt):  # uvicorn raises the signal once more when it is done
+        uvicorn.Server(config).run([listener])

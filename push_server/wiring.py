@@ -1,4 +1,4 @@
-"""What there is to run: the routers of the API, the scheduler's ticks, and which modules hold background jobs."""
+"""What there is to run: the API's routers and the scheduler's ticks."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,6 +9,7 @@ import push_server.catalog.api
 import push_server.sdk.api
 import push_server.sites.api
 import push_server.sites.keys_api
+import push_server.subscriptions.api
 from push_server import queue
 from push_server.db import Database
 
@@ -20,6 +21,8 @@ def routers() -> list[APIRouter]:
     return [
         push_server.sites.api.router,
         push_server.sites.keys_api.router,
+        push_server.subscriptions.api.browser_side,
+        push_server.subscriptions.api.router,
         push_server.catalog.api.router,
         push_server.sdk.api.router,
     ]

@@ -29,7 +29,7 @@ class LongLived(SimpleWorker):
         if self.get_state() == "busy":
             self._stop_requested = True
         else:
-            super().request_stop(signum, frame)
+            super().request_stop(signum, frame)  # type: ignore[no-untyped-call]
 
 
 def run(names: tuple[str, ...] = queue.QUEUES) -> None:

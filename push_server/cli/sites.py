@@ -7,6 +7,8 @@ from typing import Annotated
 import typer
 
 from push_server.db import database
+from push_server.embedded.home import Home
+from push_server.settings import settings
 
 app = typer.Typer(name="site", help="Sites and their keys.", no_args_is_help=True)
 
@@ -26,9 +28,10 @@ def create(
 ) -> None:
     """Make a site and print its keys, once: the secret key is stored as a hash only."""
     import push_server.tables  # noqa: F401 - foreign keys resolve only once every table is known
+    from push_server.servers import attached
     from push_server.sites.service import create_site
 
-    with database().session() as session:
+    with attached(Home(settings().home)), database().session() as session:
         made = asdict(create_site(session, name, origin, time_zone, currency))
     if as_json:
         print(json.dumps(made))

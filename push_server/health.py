@@ -1,0 +1,147 @@
+"""Whether the parts that we need are there: for operators at start, and for load balancers at `/readyz`."""
+
+import logging
+from functools import lru_cache
+from pathlib import Path
+
+import psycopg
+import redis
+from alembic.script import ScriptDirectory
+from fastapi import APIRouter
+from sqlalchemy import text
+
+import push_server.migrations
+from push_server import security
+from push_server.db import Database
+from push_server.errors import Fault, StartupError, Unavailable
+from push_server.http import FAULTS
+from push_server.settings import settings
+
+OLDEST_POSTGRES = 15
+TIMEOUT_SECONDS = 3
+
+log = logging.getLogger(__name__)
+
+router = APIRouter(tags=["health"])
+
+
+@router.get("/healthz", summary="Whether the process is alive")
+def healthz() -> dict[str, str]:
+    """200 whenever the process can answer at all; nothing else is looked at."""
+    return {"status": "ok"}
+
+
+@router.get("/readyz", summary="Whether requests can be served", responses=FAULTS)
+def readyz() -> dict[str, str]:
+    """200 when database, schema and Redis are as they must be; else a 503 that names what is not."""
+    known = settings()
+    checks = {
+        "database": lambda: check_database(known.require_database_url()),
+        "schema": lambda: check_schema(known.require_database_url()),
+        "redis": lambda: check_redis(known.require_redis_url()),
+    }
+    faults: list[Fault] = []
+    for part, check in checks.items():
+        try:
+            check()
+        except StartupError as error:
+            log.warning("not ready: %s", error.detail)  # addresses and users are for the log, not for any caller
+            faults.append(Fault(part, error.code.replace("_", " "), error.code))
+    if faults:
+        names = ", ".join(fault.path for fault in faults)
+        raise Unavailable(f"Not ready: {names}. The log says more.", code="not_ready", faults=faults, retry_after=2)
+    return {"status": "ready"}
+
+
+def check_database(url: str) -> None:
+    """StartupError unless a PostgreSQL that is new enough answers at `url`."""
+    try:
+        with psycopg.connect(url, connect_timeout=TIMEOUT_SECONDS) as connection:
+            version = connection.info.server_version
+    except psycopg.OperationalError as error:
+        raise _explain_connection(str(error).strip()) from None
+    except psycopg.Error as error:
+        raise StartupError(
+            f"HOMING_DATABASE_URL cannot be read: {error}. It looks like postgresql://user:password@host:5432/name.",
+            code="database_url_invalid",
+        ) from None
+    if version < OLDEST_POSTGRES * 10000:
+        raise StartupError(
+            f"The database server is PostgreSQL {version // 10000}; Homing needs {OLDEST_POSTGRES} or newer. Upgrade "
+            "it, or unset HOMING_DATABASE_URL to use the embedded one.",
+            code="database_too_old",
+        )
+
+
+def check_schema(url: str) -> None:
+    """StartupError unless the schema is the one of this version."""
+    try:
+        with psycopg.connect(url, connect_timeout=TIMEOUT_SECONDS) as connection:
+            row = connection.execute("select version_num from alembic_version").fetchone()
+    except psycopg.errors.UndefinedTable:
+        row = None
+    except psycopg.Error as error:
+        raise _explain_connection(str(error).strip()) from None
+    if row is None:
+        raise StartupError("The database has no tables yet. Run `homing migrate`.", code="not_migrated")
+    known = _revisions()
+    if row[0] in known[1:]:  # one we do not know is a newer version's, whose changes leave ours working
+        raise StartupError(
+            f"The database's schema is at {row[0]}, this version needs {known[0]}. Run `homing migrate`.",
+            code="not_migrated",
+        )
+
+
+def check_redis(url: str) -> None:
+    """StartupError unless a Redis or Valkey that takes our password answers at `url`."""
+    try:
+        with redis.Redis.from_url(
+            url, socket_connect_timeout=TIMEOUT_SECONDS, socket_timeout=TIMEOUT_SECONDS
+        ) as client:
+            client.ping()
+    except redis.AuthenticationError:
+        raise StartupError(
+            "Redis refuses the user or password in HOMING_REDIS_URL (redis://user:password@host:6379/0).",
+            code="redis_auth",
+        ) from None
+    except redis.RedisError as error:
+        raise StartupError(
+            f"Redis does not answer: {error}. Start it, or correct HOMING_REDIS_URL; without it `homing up` has its own.",
+            code="redis_unreachable",
+        ) from None
+    except ValueError as error:
+        raise StartupError(
+            f"HOMING_REDIS_URL cannot be read: {error}. It looks like redis://host:6379/0.", code="redis_url_invalid"
+        ) from None
+
+
+def check_secret_key(database: Database) -> None:
+    """StartupError when what the database holds was stored under another secret key."""
+    with database.engine.connect() as connection:
+        sealed = connection.execute(text("select identity_secret from site order by id limit 1")).scalar()
+    if sealed is not None:
+        security.unseal(bytes(sealed), "site.identity_secret")
+
+
+@lru_cache
+def _revisions() -> list[str]:
+    """The schema revisions that this version knows, the newest first."""
+    scripts = ScriptDirectory(str(Path(push_server.migrations.__file__).parent))
+    return [script.revision for script in scripts.walk_revisions()]
+
+
+def _explain_connection(message: str) -> StartupError:
+    if "password" in message or "role" in message or "no pg_hba.conf entry" in message:
+        return StartupError(
+            f"The database refuses the user or password in HOMING_DATABASE_URL: {message}", code="database_auth"
+        )
+    if "does not exist" in message:
+        return StartupError(
+            f"The database server has no such database; create it, or correct HOMING_DATABASE_URL: {message}",
+            code="database_missing",
+        )
+    return StartupError(
+        f"The database does not answer: {message}. Start it, or correct HOMING_DATABASE_URL; without it `homing "
+        "up` starts one.",
+        code="database_unreachable",
+    )
