@@ -151,8 +151,8 @@ class Http2Sink:
                 elif isinstance(event, DataReceived):
                     streams[event.stream_id].body += event.data or b""
                     h2.acknowledge_received_data(event.flow_controlled_length or 0, event.stream_id)
-                elif isinstance(event, StreamReset) and streams.pop(event.stream_id, None):
-                    self.under_way[number] -= 1
+                elif isinstance(event, StreamReset):
+                    self.under_way[number] -= streams.pop(event.stream_id, None) is not None
                 elif isinstance(event, StreamEnded):
                     stream = streams[event.stream_id]
                     path = stream.headers[":path"]
