@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -21,8 +22,8 @@ from push_server.embedded.process import free_port
 PREFERENCES: dict[str, object] = {
     "dom.push.testing.allowInsecureServerURL": True,
     "dom.push.connection.enabled": True,
-    "permissions.default.desktop-notification": 1,
     "alerts.useSystemBackend": False,  # Firefox draws its notifications itself, so that they can be clicked
+    "security.notification_enable_delay": 0,  # else a click on the permission prompt counts only after half a second
     "browser.shell.checkDefaultBrowser": False,
     "browser.startup.homepage_override.mstone": "ignore",
     "datareporting.policy.dataSubmissionEnabled": False,
@@ -41,6 +42,7 @@ class Firefox:
     def __init__(self, profile: Path, push_url: str) -> None:
         self.profile, self.push_url = profile, push_url
         self._process: subprocess.Popen[bytes] | None = None
+        self._connection = ExitStack()
         self._socket: ClientConnection | None = None
         self._next = 0
 
@@ -80,8 +82,7 @@ class Firefox:
             os.killpg(self._process.pid, 9)
             self._process.wait(10)
         finally:
-            if self._socket:
-                self._socket.close()
+            self._connection.close()
             self._process = self._socket = None
 
     def command(self, method: str, **params: Any) -> Any:
@@ -119,10 +120,28 @@ class Firefox:
         """Click its close button."""
         self._on_alert(".close-icon")
 
+    def answer_permission_prompt(self, *, allow: bool) -> None:
+        """Click "Allow" or "Block" on the browser's own question about notifications."""
+        button = "button" if allow else "secondaryButton"
+        script = f"""(() => {{
+            const question = window.PopupNotifications?.panel.firstElementChild;
+            question?.{button}?.click();
+            return Boolean(question?.{button});
+        }})()"""
+
+        def answer() -> bool:
+            windows = [c for c in self._chrome() if c["url"].endswith("browser.xhtml")]
+            return any(Tab(self, window["context"]).run(script) for window in windows)
+
+        eventually(answer, "the browser's question")
+
+    def _chrome(self) -> list[dict[str, Any]]:
+        contexts: list[dict[str, Any]] = self.command("browsingContext.getTree", **{"moz:scope": "chrome"})["contexts"]
+        return contexts
+
     def _on_alert(self, selector: str) -> None:
         def alert() -> str | None:
-            tree = self.command("browsingContext.getTree", **{"moz:scope": "chrome"})
-            found = [context["context"] for context in tree["contexts"] if "alert.xhtml" in context["url"]]
+            found = [context["context"] for context in self._chrome() if "alert.xhtml" in context["url"]]
             return found[-1] if found else None
 
         context = eventually(alert, "a notification's window")
@@ -137,7 +156,7 @@ class Firefox:
         deadline = time.monotonic() + 60
         while True:
             try:
-                return connect(url, max_size=None, open_timeout=5, proxy=None)
+                return self._connection.enter_context(connect(url, max_size=None, open_timeout=5, proxy=None))
             except (OSError, TimeoutError):
                 assert self._process is not None
                 if self._process.poll() is not None or time.monotonic() > deadline:
