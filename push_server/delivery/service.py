@@ -6,6 +6,7 @@ from typing import Any
 from push_server import clock, queue
 from push_server.db import SiteSession
 from push_server.delivery.models import Dispatch
+from push_server.settings import settings
 
 INSTANT_WINDOW = 60
 """Seconds in which a message with TTL 0 ("now or never" for the push service) may still be posted."""
@@ -48,3 +49,10 @@ def dispatch(
     session.flush()
     queue.enqueue(session, queue.PLAN, PLAN_JOB, dispatch_id=row.id)
     return row
+
+
+def enqueue_sending(session: SiteSession, name: str, dispatch_id: int, ids: list[int]) -> None:
+    """Put deliveries of a dispatch on the queue `name`, a chunk a job."""
+    size = settings().chunk_size
+    for start in range(0, len(ids), size):
+        queue.enqueue(session, name, SEND_JOB, dispatch_id=dispatch_id, ids=ids[start : start + size])

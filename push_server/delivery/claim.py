@@ -1,0 +1,112 @@
+"""Taking deliveries under a lease, and keeping it: nobody else posts what a living worker holds."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import lru_cache
+from typing import Final
+
+from psycopg.rows import class_row
+from sqlmodel import select
+
+from push_server import clock, security
+from push_server.db import SiteSession
+from push_server.delivery.message import Composer, Message
+from push_server.delivery.models import Dispatch
+from push_server.delivery.prepare import Claimed, Context
+from push_server.delivery.variables import all_in_stock, common_variables, guarded_products
+from push_server.settings import settings
+from push_server.sites.models import Site, VapidKey
+from push_server.webpush.vapid import KeyPair
+
+LEASE: Final = timedelta(seconds=30)
+RENEW_AFTER: Final = 10.0
+"""Seconds. A request is given up after 10, so a lease is renewed with 10 to spare."""
+
+_CLAIM = """
+with claimed as (
+    update delivery d set state = 'sending', attempts = d.attempts + 1, due_at = %(until)s, updated_at = %(now)s
+    from (select id from delivery where id = any(%(ids)s::bigint[]) and dispatch_id = %(dispatch)s
+          and state = 'queued' order by id for update skip locked) free
+    where d.id = free.id
+    returning d.id, d.customer_id, d.subscription_id, d.variant, d.attempts
+)
+select c.id, c.customer_id, c.subscription_id, c.variant, c.attempts, s.endpoint, s.p256dh, s.auth, s.vapid_key_id,
+       s.state as subscription_state, s.customer_id as owner, p.external_id, p.anonymous_id, p.attributes, p.time_zone
+from claimed c left join subscription s on s.id = c.subscription_id and s.site_id = %(site)s
+left join customer p on p.id = c.customer_id and p.site_id = %(site)s
+order by c.id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Deliveries claimed together, and what they have in common."""
+
+    rows: list[Claimed]
+    context: Context
+
+
+def claim(session: SiteSession, dispatch_id: int, ids: list[int]) -> Chunk | None:
+    """Claim those of the ids that are queued, and load everything that sending them takes. None: there are none.
+
+    Each claim counts up `attempts`, by which its results are known from those of an older claim.
+    """
+    dispatch = session.exec(
+        select(Dispatch).where(Dispatch.id == dispatch_id).execution_options(all_sites=True)
+    ).one_or_none()
+    if dispatch is None:
+        return None
+    session.bind_site(dispatch.site_id)
+    now = clock.now()
+    with session.raw.cursor(row_factory=class_row(Claimed)) as cursor:
+        rows = cursor.execute(
+            _CLAIM,
+            {"ids": ids, "dispatch": dispatch_id, "site": dispatch.site_id, "now": now, "until": now + LEASE},
+        ).fetchall()
+    return Chunk(rows, _context(session, dispatch)) if rows else None
+
+
+def renew(session: SiteSession, rows: Iterable[Claimed]) -> set[int]:
+    """Prolong the lease of these deliveries; returns the ids still held (the others were taken over meanwhile)."""
+    held = list(rows)
+    now = clock.now()
+    renewed = session.raw.execute(
+        """
+        update delivery d set state = 'sending', due_at = %(until)s, updated_at = %(now)s
+        from unnest(%(ids)s::bigint[], %(attempts)s::int[]) as u(id, attempts)
+        where d.id = u.id and d.site_id = %(site)s and d.attempts = u.attempts and d.state in ('sending', 'queued')
+        returning d.id
+        """,
+        {
+            "ids": [row.id for row in held],
+            "attempts": [row.attempts for row in held],
+            "site": session.site_id,
+            "now": now,
+            "until": now + LEASE,
+        },
+    )
+    return {id for (id,) in renewed}
+
+
+def _context(session: SiteSession, dispatch: Dispatch) -> Context:
+    site = session.exec(select(Site).where(Site.id == dispatch.site_id)).one()
+    message = Message(**dispatch.message)  # type: ignore[arg-type]
+    products = guarded_products(session, message.in_stock)
+    keys = session.exec(select(VapidKey)).all()
+    api = settings().public_url
+    return Context(
+        site_id=dispatch.site_id,
+        contact=site.contact,
+        message=message,
+        composers=[Composer(notification, api) for notification in message.notifications],
+        common=common_variables(site, products),
+        in_stock=all_in_stock(products, message.in_stock),
+        keys={key.id: _open(key.public_key, key.private_key) for key in keys if key.id is not None},
+        expires_at=dispatch.expires_at,
+    )
+
+
+@lru_cache(maxsize=256)
+def _open(public_key: bytes, sealed: bytes) -> KeyPair:
+    return KeyPair(public_key, security.unseal(sealed, "vapid.private_key"))

@@ -1,0 +1,128 @@
+"""From a campaign's notification to the bytes that are encrypted: templates filled in, links checked, JSON of the
+Declarative Web Push document (which our service worker reads in browsers that do not).
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from push_server.delivery.templates import TemplateFault, is_static, render
+
+WEB_PUSH: Final = 8030
+LINK = re.compile(r"https?://[^\s/?#@]+(?:[/?#]\S*)?", re.IGNORECASE)
+"""An absolute http(s) address without user info."""
+
+_OWN = {"require_interaction": "requireInteraction", "silent": "silent"}
+_IMAGES = ("icon", "image", "badge")
+_TOKEN, _NAME = "\0token", "\0name"  # stand-ins that no text can equal: PostgreSQL stores no NUL
+
+
+@dataclass(frozen=True, slots=True)
+class TextFault:
+    """What is wrong with one text: JSON path within the notification, and what."""
+
+    path: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A dispatch's frozen message. Times in seconds; `notifications` as in the campaign's variants."""
+
+    notifications: list[dict[str, Any]]
+    weights: list[float]
+    ttl: int
+    urgency: str = "normal"
+    topic: str | None = None
+    in_stock: list[str] = field(default_factory=list)
+    holdout_percent: float = 0
+    customer_ids: list[int] | None = None
+    variant: int | None = None
+
+    def as_document(self) -> dict[str, Any]:
+        """As it is stored with the dispatch."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+def fill_in(notification: Mapping[str, Any], variables: Mapping[str, object]) -> tuple[dict[str, Any], list[TextFault]]:
+    """The notification with every text rendered, and all that is wrong with it; nothing half-rendered may be sent."""
+    faults: list[TextFault] = []
+
+    def text(value: Any, path: str) -> Any:
+        if isinstance(value, str):
+            try:
+                return render(value, variables)
+            except TemplateFault as fault:
+                faults.append(TextFault(path, str(fault)))
+                return None
+        if isinstance(value, dict):
+            return {key: text(item, f"{path}.{key}") for key, item in value.items()}
+        if isinstance(value, list):
+            return [text(item, f"{path}[{at}]") for at, item in enumerate(value)]
+        return value
+
+    filled: dict[str, Any] = text(notification, "$")
+    if filled["title"] is not None and not filled["title"].strip():
+        faults.append(TextFault("$.title", "is empty"))
+    links = [("$.url", filled["url"])]
+    links += [(f"$.{name}", filled[name]) for name in _IMAGES if filled.get(name)]
+    links += [(f"$.actions[{at}].url", action["url"]) for at, action in enumerate(filled.get("actions", []))]
+    for path, link in links:
+        if link is not None and not LINK.fullmatch(link):
+            faults.append(TextFault(path, "is no absolute http(s) address"))
+    return filled, faults
+
+
+def document(filled: Mapping[str, Any], token: str, name: str, api: str) -> dict[str, Any]:
+    """The push payload. `name`: the tag where none is given; `api`: where receipts go."""
+    notification: dict[str, Any] = {
+        "title": filled["title"],
+        "body": filled.get("body", ""),
+        "navigate": filled["url"],
+    }
+    notification |= {image: filled[image] for image in _IMAGES if filled.get(image)}
+    notification |= {wire: filled[own] for own, wire in _OWN.items() if filled.get(own) is not None}
+    if filled.get("actions"):
+        notification["actions"] = [
+            {"action": action["action"], "title": action["title"], "navigate": action["url"]}
+            for action in filled["actions"]
+        ]
+    notification["tag"] = filled.get("tag") or name
+    notification["data"] = {**filled.get("data", {}), "homing": {"delivery": token, "api": api}}
+    return {"web_push": WEB_PUSH, "notification": notification}
+
+
+def encode(payload: Mapping[str, Any]) -> bytes:
+    """The payload as compact UTF-8."""
+    return json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+class Composer:
+    """Makes the payloads of one variant; where no text has a variable, all of it but two names is made once."""
+
+    def __init__(self, notification: dict[str, Any], api: str) -> None:
+        self._notification, self._api = notification, api
+        self._parts: list[bytes] | None = None
+        self._faults: list[TextFault] = []
+        if _all_static(notification):
+            filled, self._faults = fill_in(notification, {})
+            body = encode(document(filled, _TOKEN, _NAME, api))
+            self._parts = re.split(b'("\\\\u0000(?:token|name)")', body)
+
+    def compose(self, variables: Mapping[str, object], token: str, name: str) -> tuple[bytes, list[TextFault]]:
+        """The payload's bytes; with any fault they must not be sent."""
+        if self._parts is not None:
+            names = {b'"\\u0000token"': f'"{token}"'.encode(), b'"\\u0000name"': f'"{name}"'.encode()}
+            return b"".join(names.get(part, part) for part in self._parts), self._faults
+        filled, faults = fill_in(self._notification, variables)
+        return (b"", faults) if faults else (encode(document(filled, token, name, self._api)), faults)
+
+
+def _all_static(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(map(_all_static, value.values()))
+    if isinstance(value, list):
+        return all(map(_all_static, value))
+    return is_static(value) if isinstance(value, str) else True

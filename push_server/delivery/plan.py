@@ -1,0 +1,104 @@
+"""Planning a dispatch: audience → delivery rows, by keyset pages, and a sending job for each chunk of them.
+
+Each page is one transaction: its rows, the jobs of its chunks (by the outbox) and the checkpoint `planned_to` are
+committed together. So a planner that dies loses nothing but the page in hand, and its successor goes on from there;
+two planners at once take turns by the lock on the dispatch's row.
+"""
+
+from datetime import timedelta
+from typing import Final
+
+from sqlmodel import select
+
+from push_server import clock, queue
+from push_server.audiences.service import materialise, members_page
+from push_server.customers.identity import lock_site
+from push_server.db import Database, SiteSession
+from push_server.delivery.assignment import is_held_out, variant_of
+from push_server.delivery.message import Message
+from push_server.delivery.models import Dispatch, DispatchState
+from push_server.delivery.service import PLAN_AGAIN, enqueue_sending
+from push_server.settings import settings
+
+CHUNKS_A_PAGE: Final = 10
+SWEEP_AFTER: Final = timedelta(seconds=20)
+"""How long a queued delivery may wait before its job is taken for lost; see sweep.py."""
+
+# A subscription that moves to another customer while a dispatch is planned is met twice: the second time is no row.
+_ROWS = """
+insert into delivery (site_id, dispatch_id, customer_id, subscription_id, variant, state, reason, due_at, updated_at)
+select %(site)s, %(dispatch)s, m.customer_id, s.id, m.variant,
+       case when s.id is null or m.held_out then 'suppressed' else 'queued' end,
+       case when s.id is null then 'no_subscription' when m.held_out then 'holdout' end,
+       case when s.id is not null and not m.held_out then %(due)s::timestamptz end, %(now)s
+from unnest(%(customers)s::int[], %(variants)s::int[], %(held_out)s::bool[]) as m(customer_id, variant, held_out)
+left join subscription s on s.customer_id = m.customer_id and s.state = 'active' and s.site_id = %(site)s
+order by m.customer_id, s.id
+on conflict (dispatch_id, subscription_id) do nothing
+returning id, state
+"""
+
+
+def plan(database: Database, dispatch_id: int) -> None:
+    """Plan the rest of a dispatch; nothing to do when it is planned, or when another planner is at it."""
+    while True:
+        with database.session() as session:
+            dispatch = session.exec(
+                select(Dispatch)
+                .where(Dispatch.id == dispatch_id, Dispatch.state == DispatchState.PLANNING)
+                .with_for_update(skip_locked=True)
+                .execution_options(all_sites=True)
+            ).one_or_none()
+            if dispatch is None:
+                return
+            session.bind_site(dispatch.site_id)
+            _plan_page(session, dispatch)
+
+
+def _plan_page(session: SiteSession, dispatch: Dispatch) -> None:
+    message = Message(**dispatch.message)  # type: ignore[arg-type]
+    lock_site(session.raw, session.site_id)  # no customer is merged away between being read and being written
+    customers = _members(session, dispatch, message)
+    if customers:
+        dispatch.planned_to = customers[-1]
+        dispatch.due_at = clock.now() + PLAN_AGAIN
+        ids = _write_rows(session, dispatch, message, customers)
+        assert dispatch.id is not None
+        enqueue_sending(session, queue.SEND, dispatch.id, ids)
+    else:
+        dispatch.state = DispatchState.SENDING
+    session.add(dispatch)
+
+
+def _members(session: SiteSession, dispatch: Dispatch, message: Message) -> list[int]:
+    """The next page of customers, ascending; empty after the last."""
+    if message.customer_ids is not None:
+        return sorted(message.customer_ids) if dispatch.planned_to is None else []
+    if dispatch.planned_to is None:
+        for segment_id in sorted({*dispatch.include, *dispatch.exclude}):
+            materialise(session, segment_id)
+    limit = settings().chunk_size * CHUNKS_A_PAGE
+    return members_page(session, dispatch.include, dispatch.exclude, dispatch.planned_to, limit)
+
+
+def _write_rows(session: SiteSession, dispatch: Dispatch, message: Message, customers: list[int]) -> list[int]:
+    """The page's rows: one per active subscription, one for each customer without any; ids of those to be sent."""
+    now = clock.now()
+    campaign = dispatch.campaign_id
+    percent = 0 if dispatch.is_test else message.holdout_percent
+    rows = session.raw.execute(
+        _ROWS,
+        {
+            "site": session.site_id,
+            "dispatch": dispatch.id,
+            "customers": customers,
+            "variants": [
+                message.variant if message.variant is not None else variant_of(campaign, customer, message.weights)
+                for customer in customers
+            ],
+            "held_out": [is_held_out(campaign, customer, percent) for customer in customers],
+            "due": now + SWEEP_AFTER,
+            "now": now,
+        },
+    )
+    return [id for id, state in rows if state == "queued"]

@@ -1,0 +1,114 @@
+"""What to do with a claimed delivery, decided without a network: a message to post, or why there is none."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from push_server import errors
+from push_server.delivery import token
+from push_server.delivery.message import Composer, Message
+from push_server.delivery.models import DeliveryState, Reason
+from push_server.delivery.settle import Settlement
+from push_server.delivery.variables import customer_variables
+from push_server.subscriptions.models import SubscriptionState
+from push_server.webpush.encryption import MAX_PLAINTEXT, encrypt
+from push_server.webpush.guard import check_endpoint
+from push_server.webpush.message import PushMessage
+from push_server.webpush.vapid import KeyPair, authorization
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A delivery under our lease, with its subscription and customer as they are at this moment.
+
+    `owner`: the customer whom the subscription belongs to now; `auth` sealed. All None when the rows are gone.
+    """
+
+    id: int
+    customer_id: int
+    subscription_id: int | None
+    variant: int
+    attempts: int
+    endpoint: str | None
+    p256dh: bytes | None
+    auth: bytes | None
+    vapid_key_id: int | None
+    subscription_state: str | None
+    owner: int | None
+    external_id: str | None
+    anonymous_id: str | None
+    attributes: dict[str, object] | None
+    time_zone: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What the deliveries of a chunk have in common. `keys`: the site's VAPID key pairs by id."""
+
+    site_id: int
+    contact: str
+    message: Message
+    composers: list[Composer]
+    common: Mapping[str, Any]
+    in_stock: bool
+    keys: Mapping[int, KeyPair]
+    expires_at: datetime
+
+
+def prepare(row: Claimed, context: Context, auth: bytes, now: datetime) -> PushMessage | Settlement:
+    """The encrypted and signed message, or the delivery's end without one. `auth`: the opened secret.
+
+    The truth is checked here, immediately before the message is made: whether the browser still is this customer's
+    and subscribed, the guards, the message's life.
+    """
+    refusal = _untrue(row, context, now)
+    if refusal is not None:
+        return refusal
+    assert row.endpoint is not None
+    assert row.p256dh is not None
+    assert row.vapid_key_id is not None
+    name = token.stable_name(row.id)
+    person = customer_variables(row.external_id, row.anonymous_id, row.attributes, row.time_zone)
+    variables = {**context.common, "customer": person}
+    body, faults = context.composers[row.variant].compose(variables, token.issue(row.id, context.site_id), name)
+    if faults:
+        return _end(row, DeliveryState.SUPPRESSED, Reason.RENDER_ERROR)
+    if len(body) > MAX_PLAINTEXT:
+        return _end(row, DeliveryState.SUPPRESSED, Reason.TOO_LARGE)
+    try:
+        origin = check_endpoint(row.endpoint)
+        encrypted = encrypt(body, row.p256dh, auth)
+    except (errors.Invalid, ValueError):  # an address we no longer post to, a key that is none: never tried again
+        return _end(row, DeliveryState.FAILED, Reason.PUSH_SERVICE_ERROR)
+    return PushMessage(
+        ref=row.id,
+        endpoint=row.endpoint,
+        body=encrypted,
+        authorization=authorization(context.keys[row.vapid_key_id], origin, context.contact),
+        ttl=remaining_ttl(context.message.ttl, context.expires_at, now),
+        urgency=context.message.urgency,
+        topic=context.message.topic or name,
+    )
+
+
+def remaining_ttl(ttl: int, expires_at: datetime, now: datetime) -> int:
+    """Seconds that the push service may keep the message: what is left of its life."""
+    return max(0, min(ttl, math.ceil((expires_at - now).total_seconds())))
+
+
+def _untrue(row: Claimed, context: Context, now: datetime) -> Settlement | None:
+    if now >= context.expires_at:
+        return _end(row, DeliveryState.EXPIRED, Reason.TOO_LATE)
+    if row.subscription_state == SubscriptionState.GONE:
+        return _end(row, DeliveryState.SUPPRESSED, Reason.GONE)
+    if row.subscription_state != SubscriptionState.ACTIVE or row.owner != row.customer_id:
+        return _end(row, DeliveryState.SUPPRESSED, Reason.UNSUBSCRIBED)
+    if not context.in_stock:
+        return _end(row, DeliveryState.SUPPRESSED, Reason.OUT_OF_STOCK)
+    return None
+
+
+def _end(row: Claimed, state: DeliveryState, reason: Reason) -> Settlement:
+    return Settlement(row.id, row.attempts, state, reason)

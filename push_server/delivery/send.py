@@ -1,0 +1,123 @@
+"""Sending a chunk: claim → prepare → post → settle, with the network busy while the next messages are encrypted."""
+
+import logging
+import random
+import time
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Final
+
+from push_server import clock, security
+from push_server.db import Database
+from push_server.delivery.claim import RENEW_AFTER, Chunk, claim, renew
+from push_server.delivery.models import DeliveryState, Reason
+from push_server.delivery.prepare import Claimed, prepare
+from push_server.delivery.settle import Settlement, decide, write
+from push_server.errors import StartupError
+from push_server.webpush.client import PushClient
+from push_server.webpush.message import PushMessage, PushResponse
+from push_server.webpush.response import judge
+
+log = logging.getLogger(__name__)
+
+SETTLE_EVERY: Final = 1.0
+"""Seconds between two writes of a chunk, so that a killed worker loses little of what it knows."""
+SETTLE_AT: Final = 500
+"""Results that are written without waiting for that."""
+
+_rng = random.Random()
+
+
+@lru_cache
+def push_client() -> PushClient:
+    """This process's connections to push services; they outlive a job. For the worker's one thread."""
+    return PushClient()
+
+
+def send(database: Database, dispatch_id: int, ids: list[int]) -> int:
+    """Send those of a dispatch's deliveries that are queued; returns how many there were.
+
+    Any number of workers may be given the same ids: each delivery is claimed by one.
+    """
+    with database.session() as session:
+        chunk = claim(session, dispatch_id, ids)
+    if chunk is None:
+        return 0
+    sending = _Sending(database, chunk)
+    try:
+        for response in push_client().send(sending.messages()):
+            sending.answered(response)
+    finally:
+        sending.flush()
+    return len(chunk.rows)
+
+
+class _Sending:
+    """One chunk on its way: which deliveries are open, and which results are not written yet."""
+
+    def __init__(self, database: Database, chunk: Chunk) -> None:
+        self._database, self._chunk, self._context = database, chunk, chunk.context
+        self._open: dict[int, Claimed] = {row.id: row for row in chunk.rows}
+        self._results: list[Settlement] = []
+        self._flushed = self._leased = time.monotonic()
+
+    def messages(self) -> Iterator[PushMessage]:
+        """The chunk's messages, made as the client asks for them; what is not to be posted is settled on the way."""
+        for row in self._chunk.rows:
+            self._keep_up()
+            if row.id not in self._open:
+                continue  # taken over by another worker while this one stood still
+            prepared = self._prepare(row)
+            if isinstance(prepared, PushMessage):
+                yield prepared
+            else:
+                self._close(prepared)
+
+    def answered(self, response: PushResponse) -> None:
+        """Note what a push service said."""
+        row = self._open.get(response.ref)
+        if row is not None:
+            self._close(
+                decide(
+                    row.id,
+                    row.subscription_id,
+                    row.attempts,
+                    judge(response),
+                    response.status,
+                    now=clock.now(),
+                    expires_at=self._context.expires_at,
+                    rng=_rng,
+                )
+            )
+        self._keep_up()
+
+    def flush(self) -> None:
+        """Write what is known."""
+        self._flushed = time.monotonic()
+        if self._results:
+            results, self._results = self._results, []
+            write(self._database, self._context.site_id, results)
+
+    def _prepare(self, row: Claimed) -> PushMessage | Settlement:
+        try:
+            auth = security.unseal(row.auth, "subscription.auth") if row.auth is not None else b""
+            return prepare(row, self._context, auth, clock.now())
+        except StartupError:
+            raise  # this worker has the wrong key: the fault of no delivery
+        except Exception:
+            log.exception("delivery %s cannot be prepared", row.id)
+            return Settlement(row.id, row.attempts, DeliveryState.FAILED, Reason.PUSH_SERVICE_ERROR)
+
+    def _close(self, result: Settlement) -> None:
+        del self._open[result.delivery_id]
+        self._results.append(result)
+
+    def _keep_up(self) -> None:
+        now = time.monotonic()
+        if len(self._results) >= SETTLE_AT or now - self._flushed >= SETTLE_EVERY:
+            self.flush()
+        if now - self._leased >= RENEW_AFTER and self._open:
+            self._leased = now
+            with self._database.session(site_id=self._context.site_id) as session:
+                held = renew(session, self._open.values())
+            self._open = {id: row for id, row in self._open.items() if id in held}

@@ -1,0 +1,100 @@
+"""The sweeper: finds jobs again from rows, so that Redis may be emptied and workers may die at any time.
+
+Every tick it puts back on the queue what is due: retries whose time has come, deliveries whose worker lost its lease,
+queued ones whose job was lost, and dispatches whose planner died. What it finds is `queued` again, under a later
+`due_at`, so that the next tick leaves it alone. It also ends what has outlived its TTL, and dispatches that are done.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Final
+
+import redis
+
+from push_server import clock, queue
+from push_server.db import Database, SiteSession
+from push_server.delivery.plan import SWEEP_AFTER
+from push_server.delivery.service import PLAN_AGAIN, PLAN_JOB, enqueue_sending
+
+EVERY: Final = 0.5
+"""Seconds between two sweeps; a retry goes out at most so much late, and the queue's wait."""
+BACKLOG: Final = 50
+"""Jobs waiting to be worked off, above which a queued delivery is not taken for lost: it will have its job there."""
+AT_ONCE: Final = 20_000
+"""Deliveries of a dispatch that one sweep puts on the queue."""
+
+_DUE = """
+update delivery d
+set state = case when due.expires_at <= %(now)s then 'expired' else 'queued' end,
+    reason = case when due.expires_at <= %(now)s then 'too_late' end,
+    due_at = case when due.expires_at > %(now)s then %(later)s::timestamptz end,
+    updated_at = %(now)s
+from (
+    select row.id, p.expires_at
+    from dispatch p cross join lateral (
+        select id from delivery where dispatch_id = p.id and {states} and due_at <= %(now)s
+        order by due_at limit %(limit)s for update skip locked
+    ) row
+    where p.state <> 'done'
+) due
+where d.id = due.id
+returning d.id, d.dispatch_id, d.state
+"""
+_TO_TRY_AGAIN = _DUE.format(states="state in ('sending', 'retry')")
+_LOST = _DUE.format(states="state = 'queued'")
+
+
+def sweep(database: Database) -> None:
+    """One sweep over all sites."""
+    now = clock.now()
+    with database.session() as session:
+        _restart_planners(session, now)
+        _enqueue(session, queue.RETRY, _due(session, _TO_TRY_AGAIN, now))
+        if _is_worked_off():
+            _enqueue(session, queue.SEND, _due(session, _LOST, now))
+        _finish(session, now)
+
+
+def _restart_planners(session: SiteSession, now: datetime) -> None:
+    stale = session.raw.execute(
+        "update dispatch set due_at = %(later)s where id in (select id from dispatch where state = 'planning'"
+        " and due_at <= %(now)s order by id for update skip locked) returning id",
+        {"now": now, "later": now + PLAN_AGAIN},
+    )
+    for (dispatch_id,) in stale.fetchall():
+        queue.enqueue(session, queue.PLAN, PLAN_JOB, dispatch_id=dispatch_id)
+
+
+def _due(session: SiteSession, statement: str, now: datetime) -> list[tuple[int, int, str]]:
+    return session.raw.execute(
+        statement,
+        {"now": now, "later": now + SWEEP_AFTER, "limit": AT_ONCE},
+    ).fetchall()
+
+
+def _enqueue(session: SiteSession, name: str, due: Iterable[tuple[int, int, str]]) -> None:
+    by_dispatch: dict[int, list[int]] = defaultdict(list)
+    for delivery_id, dispatch_id, state in due:
+        if state == "queued":
+            by_dispatch[dispatch_id].append(delivery_id)
+    for dispatch_id, ids in sorted(by_dispatch.items()):
+        enqueue_sending(session, name, dispatch_id, sorted(ids))
+
+
+def _is_worked_off() -> bool:
+    try:
+        return queue.depth(queue.SEND) < BACKLOG
+    except redis.RedisError:
+        return False  # jobs could not be put there either
+
+
+def _finish(session: SiteSession, now: datetime) -> None:
+    session.raw.execute(
+        """
+        update dispatch p set state = 'done', done_at = %(now)s where p.state = 'sending'
+        and not exists (select 1 from delivery where dispatch_id = p.id and state in ('sending', 'retry'))
+        and not exists (select 1 from delivery where dispatch_id = p.id and state = 'queued')
+        """,
+        {"now": now},
+    )
