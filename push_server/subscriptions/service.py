@@ -1,0 +1,173 @@
+"""Opting in and out: one row per endpoint of a site, whoever posts it and however often."""
+
+import hashlib
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlmodel import select
+
+from push_server import clock, security
+from push_server.customers.identity import merge, resolve_customer
+from push_server.db import SiteSession
+from push_server.errors import Fault, Invalid
+from push_server.ids import uuid7
+from push_server.sites.models import VapidKey
+from push_server.sites.service import active_vapid_key
+from push_server.subscriptions.models import Subscription, SubscriptionState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OptIn:
+    """A subscription as a browser reports it. `topics` None: as they were."""
+
+    endpoint: str
+    p256dh: bytes
+    auth: bytes
+    application_server_key: bytes | None = None
+    external_id: str | None = None
+    anonymous_id: str | None = None
+    previous_endpoint: str | None = None
+    topics: list[str] | None = None
+    browser: str | None = None
+    locale: str | None = None
+    time_zone: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """The subscription's outside id, and whether its endpoint was new."""
+
+    id: UUID
+    created: bool
+
+
+def subscribe(session: SiteSession, given: OptIn) -> Stored:
+    """Store or refresh a subscription, and make it active again if it had ended.
+
+    A `previous_endpoint` is retired in the same transaction, so that one browser never counts twice; like
+    `unsubscribe`, this trusts whoever knows an endpoint, since only its browser and we do.
+    """
+    customer_id = _customer(session, given)
+    digests = [_digest(given.endpoint)] + ([_digest(given.previous_endpoint)] if given.previous_endpoint else [])
+    held = _lock(session, digests)
+    stored = held.get(digests[0])
+    former = held.get(digests[1]) if len(digests) > 1 and digests[1] != digests[0] else None
+    row = session.sql(
+        _UPSERT,
+        {
+            "public_id": uuid7(),
+            "site": session.site_id,
+            "customer": customer_id,
+            "endpoint": given.endpoint,
+            "digest": digests[0],
+            "p256dh": given.p256dh,
+            "auth": security.seal(given.auth, "subscription.auth"),
+            "vapid_key": _vapid_key(session, given, stored),
+            "browser": given.browser,
+            "locale": given.locale,
+            "time_zone": given.time_zone,
+            "topics": given.topics if given.topics is not None or former is None else former.topics,
+            "now": clock.now(),
+        },
+    ).one()
+    if former is not None:
+        _end(session, digests[1], SubscriptionState.REPLACED)
+    if given.time_zone is not None:
+        session.sql(
+            text(
+                "update customer set time_zone = :zone, updated_at = :now"
+                " where site_id = :site and id = :id and time_zone is distinct from :zone"
+            ),
+            {"zone": given.time_zone, "now": clock.now(), "site": session.site_id, "id": customer_id},
+        )
+    return Stored(row.public_id, row.created)
+
+
+_UPSERT = text(
+    """
+    insert into subscription (public_id, site_id, customer_id, endpoint, endpoint_hash, p256dh, auth, vapid_key_id,
+                              state, browser, locale, time_zone, topics, created_at, updated_at)
+    values (:public_id, :site, :customer, :endpoint, :digest, :p256dh, :auth, :vapid_key,
+            'active', :browser, :locale, :time_zone, coalesce(cast(:topics as text[]), '{}'), :now, :now)
+    on conflict (site_id, endpoint_hash) do update set
+        customer_id = excluded.customer_id, p256dh = excluded.p256dh, auth = excluded.auth,
+        vapid_key_id = excluded.vapid_key_id, state = 'active', ended_at = null, updated_at = excluded.updated_at,
+        browser = coalesce(excluded.browser, subscription.browser),
+        locale = coalesce(excluded.locale, subscription.locale),
+        time_zone = coalesce(excluded.time_zone, subscription.time_zone),
+        topics = coalesce(cast(:topics as text[]), subscription.topics)
+    returning public_id, xmax = 0 as created
+    """
+)
+
+
+def unsubscribe(session: SiteSession, endpoint: str) -> None:
+    """End the endpoint's subscription, if the site has it and it is active."""
+    _end(session, _digest(endpoint), SubscriptionState.UNSUBSCRIBED)
+
+
+def _digest(endpoint: str) -> bytes:
+    return hashlib.sha256(endpoint.encode()).digest()
+
+
+def _end(session: SiteSession, digest: bytes, state: SubscriptionState) -> None:
+    session.sql(
+        text(
+            "update subscription set state = :state, ended_at = :now, updated_at = :now"
+            " where site_id = :site and endpoint_hash = :digest and state = 'active'"
+        ),
+        {"state": state, "now": clock.now(), "site": session.site_id, "digest": digest},
+    )
+
+
+def _lock(session: SiteSession, digests: list[bytes]) -> dict[bytes, Subscription]:
+    # in one order, so that two browsers' calls that name each other's rows wait instead of deadlocking
+    statement = select(Subscription).where(Subscription.endpoint_hash.in_(digests))  # type: ignore[attr-defined]
+    rows = session.exec(statement.order_by(Subscription.endpoint_hash).with_for_update())  # type: ignore[arg-type]
+    return {bytes(row.endpoint_hash): row for row in rows}
+
+
+def _customer(session: SiteSession, given: OptIn) -> int:
+    site_id, external_id, anonymous_id = session.site_id, given.external_id, given.anonymous_id
+    if external_id is None and anonymous_id is None:  # a service worker that renews knows the former endpoint alone
+        digests = [_digest(endpoint) for endpoint in (given.previous_endpoint, given.endpoint) if endpoint]
+        for digest in digests:
+            known = session.exec(select(Subscription.customer_id).where(Subscription.endpoint_hash == digest)).first()
+            if known is not None:
+                return known
+        raise Invalid(
+            "Say whose subscription it is: send anonymousId, or userId.",
+            code="no_identity",
+            faults=[Fault("$.anonymousId", "is needed where there is no userId", "no_identity")],
+        )
+    if external_id is not None and anonymous_id is not None and not _linked(session, external_id, anonymous_id):
+        return merge(session.raw, site_id, anonymous_id, external_id)
+    return resolve_customer(session.raw, site_id, external_id, anonymous_id)
+
+
+def _linked(session: SiteSession, external_id: str, anonymous_id: str) -> bool:
+    """Whether the two are one customer already: pages tell us at every load, and a merge locks the whole site."""
+    statement = text(
+        "select 1 from customer_alias a join customer c on c.id = a.customer_id"
+        " where a.site_id = :site and a.anonymous_id = :anonymous and c.external_id = :external"
+    )
+    names = {"site": session.site_id, "anonymous": anonymous_id, "external": external_id}
+    return session.sql(statement, names).first() is not None
+
+
+def _vapid_key(session: SiteSession, given: OptIn, stored: Subscription | None) -> int:
+    """The key that the browser subscribed with: as it says, else as we know it of old, else the active one."""
+    if given.application_server_key is None:
+        if stored is not None and bytes(stored.p256dh) == given.p256dh:
+            return stored.vapid_key_id
+        key: VapidKey | None = active_vapid_key(session)
+    else:
+        key = session.exec(select(VapidKey).where(VapidKey.public_key == given.application_server_key)).first()
+    if key is None or key.id is None:
+        raise Invalid(
+            "The applicationServerKey is none of this site's. Subscribe with the one in /v1/sdk/config.",
+            code="unknown_application_server_key",
+            faults=[Fault("$.applicationServerKey", "is not in the site's key ring", "unknown_application_server_key")],
+        )
+    return key.id
