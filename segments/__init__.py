@@ -1,1 +1,10 @@
-"""Homing rule language."""
+"""The rule language of segments: read a rule, put it into words, turn it into SQL. A library of its own."""
+
+from segments.context import Context, StoredSegment
+from segments.errors import RuleError, RuleFault
+from segments.rule import Rule, parse
+from segments.sentence import sentence
+from segments.sql import compile
+from segments.sql_rows import Binding
+
+__all__ = ["Binding", "Context", "Rule", "RuleError", "RuleFault", "StoredSegment", "compile", "parse", "sentence"]

@@ -1,15 +1,22 @@
-"""Event names: the e-commerce vocabulary's old names mean its new ones, when stored and when asked for."""
+"""Names of events: today's, and the older ones that mean the same (Segment's e-commerce specification)."""
 
-CANONICAL_EVENTS: dict[str, str] = {
+ORDER_COMPLETED = "Order Completed"
+ORDER_CANCELLED = "Order Cancelled"
+ORDER_REFUNDED = "Order Refunded"
+
+ALIASES = {
     "Viewed Product": "Product Viewed",
     "Added Product": "Product Added",
     "Removed Product": "Product Removed",
-    "Completed Order": "Order Completed",
+    "Completed Order": ORDER_COMPLETED,
     "Started Order": "Checkout Started",
     "Viewed Product Category": "Product List Viewed",
 }
 
+# Properties that name an order's value: revenue, else total, else value.
+ORDER_VALUE = ("revenue", "total", "value")
 
-def canonical_event(name: str) -> str:
-    """The name under which an event is kept: `Completed Order` is `Order Completed`; others stay as they are."""
-    return CANONICAL_EVENTS.get(name, name)
+
+def canonical(name: str) -> str:
+    """Today's name of an event."""
+    return ALIASES.get(name, name)

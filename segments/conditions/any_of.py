@@ -1,0 +1,26 @@
+"""`{"any": [N, …]}`: at least one holds; false when empty."""
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from segments import core
+from segments.conditions.base import Condition, Node
+from segments.context import Context
+
+
+class Any(Condition):
+    kind: ClassVar[str] = "any"
+    examples = ({"any": [{"attribute": "country", "eq": "HU"}, {"attribute": "country", "eq": "NO"}]},)
+
+    any_: list[Node] = Field(alias="any")
+
+    def lower(self) -> core.Node:
+        return core.Or(tuple(node.lower() for node in self.any_))
+
+    def clause(self, context: Context) -> str:
+        if not self.any_:
+            return "of no kind at all"
+        if len(self.any_) == 1:
+            return self.any_[0].clause(context)
+        return "either " + " or ".join(node.clause(context) for node in self.any_)

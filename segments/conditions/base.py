@@ -1,0 +1,69 @@
+"""What every kind of condition is: its fields, what it lowers to, its words, and examples."""
+
+from abc import abstractmethod
+from typing import Annotated, Any, ClassVar
+
+from pydantic import PlainValidator
+from pydantic import ValidationInfo as Info
+
+from segments import core
+from segments.context import Context
+from segments.fields import Strict, described, fault
+
+# Nodes of the language that this version does not evaluate yet.
+NOT_SUPPORTED = (
+    "sequence",
+    "rank",
+    "rfm",
+    "order_gap",
+    "points",
+    "tier",
+    "replenish",
+    "message",
+    "subscription",
+    "topic",
+)
+
+
+class Condition(Strict):
+    """A node of a rule. `kind` is the field that names it; subclasses are found by their file in this folder."""
+
+    kind: ClassVar[str] = ""
+    examples: ClassVar[tuple[dict[str, Any], ...]] = ()
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if cls.kind:
+            _kinds[cls.kind] = cls
+
+    @abstractmethod
+    def lower(self) -> core.Node:
+        """The same in core nodes."""
+
+    @abstractmethod
+    def clause(self, context: Context) -> str:
+        """Words that follow “Customers …”: `whose country is “HU”`, `with no “Order Completed” events`."""
+
+
+_kinds: dict[str, type[Condition]] = {}
+
+
+def kinds() -> dict[str, type[Condition]]:
+    """Every kind of condition by its name."""
+    return dict(sorted(_kinds.items()))
+
+
+def _read(value: Any, info: Info) -> Condition:
+    if not isinstance(value, dict):
+        raise fault("wrong_type", f"must be a condition, which is an object, not {described(value)}")
+    named = [name for name in value if name in _kinds or name in NOT_SUPPORTED]
+    if not named:
+        raise fault("unknown_condition", f"must have one of these: {', '.join(kinds())}")
+    if len(named) > 1:
+        raise fault("two_conditions", f"{' and '.join(named)} are each a condition of their own: join them by `all`")
+    if named[0] in NOT_SUPPORTED:
+        raise fault("not_supported", f"{named[0]} conditions are not available yet; there are: {', '.join(kinds())}")
+    return _kinds[named[0]].model_validate(value, context=info.context)
+
+
+Node = Annotated[Condition, PlainValidator(_read)]

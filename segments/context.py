@@ -1,0 +1,28 @@
+"""What a rule means depends on its site: the time zone, and the other segments."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, tzinfo
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSegment:
+    """Another segment of the site, as far as rules concern it."""
+
+    id: str
+    name: str
+    rule: Any
+
+
+def _no_segments(_id: str) -> StoredSegment | None:
+    return None
+
+
+@dataclass(frozen=True)
+class Context:
+    """The site's zone, the way to its other segments, and the id of the segment that holds the rule, if it has one."""
+
+    zone: tzinfo = UTC
+    segment: Callable[[str], StoredSegment | None] = field(default=_no_segments)
+    own_id: str | None = None

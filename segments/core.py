@@ -1,0 +1,180 @@
+"""The closed algebra that evaluators understand. Surface conditions lower to these few nodes.
+
+All of them are frozen and compare by value, so that equal leaves of a rule are evaluated once.
+"""
+
+import operator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+
+Scalar = str | bool | Decimal
+Operand = Scalar | datetime | timedelta | tuple[Scalar, ...] | tuple[datetime, ...]
+
+
+class Op(StrEnum):
+    """How a value is tested. Ordering takes numbers or instants; text and numbers never compare equal."""
+
+    EQ = "eq"
+    NE = "ne"
+    IN = "in"
+    NOT_IN = "not_in"
+    GT = "gt"
+    GTE = "gte"
+    LT = "lt"
+    LTE = "lte"
+    BETWEEN = "between"
+    CONTAINS = "contains"
+    STARTS_WITH = "starts_with"
+    EXISTS = "exists"
+    BEFORE = "before"
+    AFTER = "after"
+    WITHIN_LAST = "within_last"
+    WITHIN_NEXT = "within_next"
+    ANNIVERSARY_WITHIN = "anniversary_within"
+
+
+@dataclass(frozen=True, slots=True)
+class Test:
+    """One operator with its operand."""
+
+    op: Op
+    operand: Operand
+
+
+class Stream(StrEnum):
+    """What happened: plain events, orders as they stand at the instant, or the lines of those orders."""
+
+    EVENTS = "events"
+    ORDERS = "orders"
+    LINES = "lines"
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """`now - within < ts <= now`, or `start <= ts < end`; never later than now."""
+
+    within: timedelta | None = None
+    start: datetime | None = None
+    end: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The occurrences a leaf looks at. `name` is the event's, for plain events only."""
+
+    stream: Stream
+    name: str = ""
+    where: tuple[tuple[str, Test], ...] = ()
+    window: Window = Window()
+
+
+class Function(StrEnum):
+    """What is made of the occurrences: 0 for none with count, sum, distinct; missing with avg, min, max."""
+
+    COUNT = "count"
+    SUM = "sum"
+    AVG = "avg"
+    MIN = "min"
+    MAX = "max"
+    DISTINCT = "distinct"
+
+
+@dataclass(frozen=True, slots=True)
+class And:
+    """All hold; true when empty."""
+
+    children: "tuple[Node, ...]"
+
+
+@dataclass(frozen=True, slots=True)
+class Or:
+    """Some holds; false when empty."""
+
+    children: "tuple[Node, ...]"
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    """The complement over all customers of the site."""
+
+    child: "Node"
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """A customer's attribute passes the test."""
+
+    name: str
+    test: Test
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """A number made of the occurrences compares so; a missing number never does."""
+
+    source: Source
+    function: Function
+    of: str | None
+    compare: Test
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """The newest (or oldest) occurrence is younger than `age`, or (`older`) at least that old."""
+
+    source: Source
+    newest: bool
+    older: bool
+    age: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """Member of another segment."""
+
+    segment: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A stable share of the customers, by a hash of salt and outside identity."""
+
+    percent: Decimal
+    salt: str
+
+
+Leaf = Attribute | Fold | Edge | Member | Sample
+Node = And | Or | Not | Leaf
+
+
+def leaves(node: Node) -> Iterator[Leaf]:
+    """Every leaf, in the order of the rule."""
+    if isinstance(node, And | Or):
+        for child in node.children:
+            yield from leaves(child)
+    elif isinstance(node, Not):
+        yield from leaves(node.child)
+    else:
+        yield node
+
+
+_COMPARE: dict[Op, Callable[[Any, Any], bool]] = {
+    Op.EQ: operator.eq,
+    Op.NE: operator.ne,
+    Op.IN: lambda number, listed: number in listed,
+    Op.NOT_IN: lambda number, listed: number not in listed,
+    Op.GT: operator.gt,
+    Op.GTE: operator.ge,
+    Op.LT: operator.lt,
+    Op.LTE: operator.le,
+    Op.BETWEEN: lambda number, ends: ends[0] <= number <= ends[1],
+}
+
+
+def passes(test: Test, number: Decimal) -> bool:
+    """Whether a number passes the test of a Fold."""
+    return _COMPARE[test.op](number, test.operand)

@@ -1,0 +1,145 @@
+"""Core nodes → one select of the members' ids.
+
+Each leaf over happenings becomes a grouped select of ids (`sql_streams`), joined from outside: a leaf that must hold
+is an inner join, one that must not is an anti-join, and under `any` it is an outer join whose hit is tested. All three
+are written as an outer join with `is null` or `is not null`, which PostgreSQL reduces by itself, and which stays linear
+where IN and NOT IN under OR would not. Equal leaves are joined once. The customers themselves are read only when the
+rule asks something of them, or can hold for those who did nothing. The instant is a parameter: there is no now().
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    CTE,
+    BigInteger,
+    Select,
+    and_,
+    cast,
+    false,
+    func,
+    literal,
+    or_,
+    select,
+    true,
+)
+from sqlalchemy.dialects.postgresql import BIT
+from sqlalchemy.sql import FromClause
+
+from segments.calendar import anniversaries
+from segments.core import And, Attribute, Edge, Fold, Member, Node, Not, Op, Or, Sample, leaves
+from segments.sql_rows import Binding
+from segments.sql_streams import ids_of
+from segments.sql_values import Truth, as_month_and_day, holds
+
+_HASHES = 2**32
+
+
+def compile(node: Node, binding: Binding, at: datetime) -> Select[Any]:
+    """A select of `customer_id`, each member at instant `at` once."""
+    return _Compiler(binding, at).select(node)
+
+
+@dataclass(frozen=True, slots=True)
+class _Joined:
+    ids: FromClause
+    opposite: bool
+
+
+class _Compiler:
+    """One statement; segments that the rule names become common table expressions, each once."""
+
+    def __init__(self, binding: Binding, at: datetime) -> None:
+        self.binding, self.at = binding, at
+        self.segments: dict[str, CTE] = {}
+
+    def select(self, node: Node) -> Select[Any]:
+        return _Tree(self, node).select()
+
+    def segment(self, id: str) -> CTE:
+        if id not in self.segments:
+            self.segments[id] = self.select(self.binding.segment(id)).cte(f"segment_{len(self.segments)}")
+        return self.segments[id]
+
+
+class _Tree:
+    """One rule's tree within the statement."""
+
+    def __init__(self, compiler: _Compiler, node: Node) -> None:
+        self.compiler, self.node = compiler, node
+        self.binding, self.at = compiler.binding, compiler.at
+        self.customer = compiler.binding.customer.alias()
+        self.joined: dict[Node, _Joined] = {}
+        self.base: FromClause = self.customer
+        self.id: Any = self.customer.c.id
+
+    def select(self) -> Select[Any]:
+        self._choose_base()
+        conditions = [self._truth(self.node)]
+        if self.base is self.customer:
+            conditions.append(self.customer.c.site_id == self.binding.site_id)
+        source = self.base
+        for joined in self.joined.values():
+            if joined.ids is not self.base:
+                source = source.outerjoin(joined.ids, joined.ids.c.customer_id == self.id)
+        return select(self.id.label("customer_id")).select_from(source).where(*conditions)
+
+    def _choose_base(self) -> None:
+        """Start from a leaf that must hold, when nothing is asked of the customer himself."""
+        if any(isinstance(leaf, Attribute | Sample) for leaf in leaves(self.node)):
+            return
+        for part in _conjuncts(self.node):
+            if isinstance(part, Fold | Edge | Member):
+                joined = self._join(part)
+                if not joined.opposite:
+                    self.base, self.id = joined.ids, joined.ids.c.customer_id
+                    return
+
+    def _truth(self, node: Node) -> Truth:
+        if isinstance(node, And):
+            return and_(true(), *map(self._truth, node.children))
+        if isinstance(node, Or):
+            return or_(false(), *map(self._truth, node.children))
+        if isinstance(node, Not):
+            return ~self._truth(node.child)
+        if isinstance(node, Attribute):
+            return self._attribute(node)
+        if isinstance(node, Sample):
+            return self._sample(node)
+        joined = self._join(node)
+        hit = joined.ids.c.customer_id
+        return hit.is_(None) if joined.opposite else hit.is_not(None)
+
+    def _join(self, leaf: Fold | Edge | Member) -> _Joined:
+        if leaf not in self.joined:
+            if isinstance(leaf, Member):
+                self.joined[leaf] = _Joined(self.compiler.segment(leaf.segment).alias(), opposite=False)
+            else:
+                ids = ids_of(leaf, self.binding, self.at)
+                self.joined[leaf] = _Joined(ids.select.subquery(), ids.opposite)
+        return self.joined[leaf]
+
+    def _attribute(self, leaf: Attribute) -> Truth:
+        value = self.customer.c.attributes.op("->")(leaf.name)
+        if leaf.test.op is not Op.ANNIVERSARY_WITHIN:
+            return holds(leaf.test, value, self.at, self.binding.zone)
+        birthday, zone = as_month_and_day(value), self.customer.c.time_zone
+        own, rest = anniversaries(self.at, leaf.test.operand.days, self.binding.zone)  # type: ignore[union-attr]
+        truths = [and_(zone.in_(zones), birthday.in_(days)) for zones, days in own]
+        elsewhere = or_(zone.is_(None), zone.not_in([name for zones, _days in own for name in zones]))
+        return func.coalesce(or_(*truths, and_(elsewhere, birthday.in_(rest))), false())
+
+    def _sample(self, leaf: Sample) -> Truth:
+        """The first 32 bits of SHA-256 of salt, colon, identity, against the share of 2^32."""
+        identity = func.coalesce(self.customer.c.external_id, self.customer.c.anonymous_id, "")
+        digest = func.encode(func.sha256(func.convert_to(func.concat(leaf.salt, ":", identity), "UTF8")), "hex")
+        bits = cast(func.concat("x", func.substr(digest, 1, 8)), BIT(32))
+        share = -(-leaf.percent * _HASHES // 100)
+        return cast(bits, BigInteger) < literal(int(share), BigInteger)
+
+
+def _conjuncts(node: Node) -> list[Node]:
+    if isinstance(node, And):
+        return [part for child in node.children for part in _conjuncts(child)]
+    return [node]

@@ -1,0 +1,223 @@
+"""Where the facts lie: the host's tables, and the three streams of happenings as rows of them."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    DateTime,
+    Numeric,
+    Select,
+    Text,
+    and_,
+    cast,
+    false,
+    func,
+    literal,
+    literal_column,
+    not_,
+    or_,
+    select,
+)
+from sqlalchemy.sql import FromClause
+
+from segments.core import Node, Op, Source, Stream, Test
+from segments.names import ORDER_VALUE
+from segments.sql_values import Truth, Value, as_number, holds
+
+MICROS = 1_000_000
+_INSTANT = DateTime(timezone=True)
+
+
+@dataclass(frozen=True)
+class Binding:
+    """The host's tables, and what of a site must be known before a statement is planned.
+
+    customer(id, site_id, attributes jsonb, time_zone, external_id, anonymous_id); event(kind_id, customer_id, ts, seq,
+    category_id); event_body(seq, properties jsonb); order_value(site_id, customer_id, ts, since, until, value micros,
+    seq); order_line(site_id, customer_id, ts, since, until, product_id, category_id, quantity, amount micros, line
+    jsonb); term(id, site_id, what, text); product(site_id, product_id text, category text).
+    `term_ids(what, texts)` gives the dictionary ids of those texts that have one, `what` being event, category or
+    product. `segment(id)` gives another segment's rule in core nodes. `zone` is the site's, as PostgreSQL knows it.
+    """
+
+    site_id: int
+    zone: str
+    customer: FromClause
+    event: FromClause
+    event_body: FromClause
+    order_value: FromClause
+    order_line: FromClause
+    term: FromClause
+    product: FromClause
+    term_ids: Callable[[str, Sequence[str]], dict[str, int]]
+    segment: Callable[[str], Node]
+
+
+class Rows(ABC):
+    """Happenings of one source up to instant `at`."""
+
+    def __init__(self, source: Source, binding: Binding, at: datetime, table: FromClause) -> None:
+        self.source, self.binding, self.at, self.table = source, binding, at, table
+        self.ts = table.c.ts
+        self._joins_body = False
+
+    def grouped(self) -> Select[Any]:
+        """`select customer_id … group by customer_id` of the rows that match, for aggregates in HAVING.
+
+        Ask for the columns of those aggregates first: what they need is joined here.
+        """
+        conditions = [*self._standing(), *self._in_window()]
+        conditions += [self.passes(name, test) for name, test in self.source.where]
+        if self._joins_body:
+            conditions.append(self.binding.event_body.c.seq == self.table.c.seq)
+        return select(self.table.c.customer_id).where(*conditions).group_by(self.table.c.customer_id)
+
+    def passes(self, name: str, test: Test) -> Truth:
+        """Whether a property passes a test of `where`."""
+        return holds(test, self.property(name), self.at, self.binding.zone)
+
+    def property(self, name: str) -> Value:
+        """A free property as jsonb; SQL null where it is missing."""
+        self._joins_body = True
+        return _member(self.binding.event_body.c.properties, name)
+
+    def number(self, name: str) -> tuple[Value, int]:
+        """A property as an exact number, and how many of its units make one."""
+        return as_number(self.property(name)), 1
+
+    @abstractmethod
+    def _standing(self) -> list[Truth]:
+        """What makes a row one of this site, source and instant."""
+
+    def _in_window(self) -> list[Truth]:
+        window = self.source.window
+        conditions = [self.ts <= _instant(self.at)]
+        if window.within is not None:
+            conditions.append(self.ts > _instant(self.at - window.within))
+        if window.start is not None:
+            conditions.append(self.ts >= _instant(window.start))
+        if window.end is not None:
+            conditions.append(self.ts < _instant(window.end))
+        return conditions
+
+
+class _Events(Rows):
+    """Plain events of one name."""
+
+    def passes(self, name: str, test: Test) -> Truth:
+        by_term = _by_term(self.table.c.category_id, test, self.binding) if name == "category" else None
+        return super().passes(name, test) if by_term is None else by_term
+
+    def _standing(self) -> list[Truth]:
+        kind = self.binding.term_ids("event", [self.source.name]).get(self.source.name)
+        return [false()] if kind is None else [self.table.c.kind_id == kind]
+
+
+class _Versions(Rows):
+    """Rows that stand from `since` until `until`, as refunds and cancellations leave them."""
+
+    def _standing(self) -> list[Truth]:
+        at = _instant(self.at)
+        return [self.table.c.site_id == self.binding.site_id, self.table.c.since <= at, self.table.c.until > at]
+
+
+class _Orders(_Versions):
+    """Orders. Their value is lowered by refunds; `where` asks the properties that the order came with."""
+
+    def number(self, name: str) -> tuple[Value, int]:
+        if name in ORDER_VALUE:
+            return cast(self.table.c.value, Numeric), MICROS
+        return super().number(name)
+
+
+class _Lines(_Versions):
+    """Lines of orders."""
+
+    def passes(self, name: str, test: Test) -> Truth:
+        return self._category(test) if name == "category" else super().passes(name, test)
+
+    def property(self, name: str) -> Value:
+        if name == "revenue":
+            return func.to_jsonb(cast(self.table.c.amount, Numeric) / MICROS)
+        if name == "quantity":
+            return func.to_jsonb(self.table.c.quantity)
+        if name == "product_id":  # a number is the same id as its text
+            return func.to_jsonb(self.table.c.line.op("->>")(name))
+        if name == "category":
+            return func.to_jsonb(func.coalesce(self._own_category(), self._catalogue_category()))
+        return _member(self.table.c.line, name)
+
+    def number(self, name: str) -> tuple[Value, int]:
+        if name == "revenue":
+            return cast(self.table.c.amount, Numeric), MICROS
+        return super().number(name)
+
+    def _category(self, test: Test) -> Truth:
+        """By the dictionary: the line's own category, else the catalogue's of its product."""
+        own, product = self.table.c.category_id, self.table.c.product_id
+        terms, binding = self.binding.term, self.binding
+        named = and_(terms.c.site_id == binding.site_id, terms.c.what == "category")
+        fits = holds(test, func.to_jsonb(terms.c.text), self.at, binding.zone)
+        by_own = _by_term(own, test, binding)
+        if by_own is None or test.op in (Op.NE, Op.NOT_IN):
+            by_own = own.in_(select(terms.c.id).where(named, fits))
+        fitting = holds(test, func.to_jsonb(binding.product.c.category), self.at, binding.zone)
+        by_catalogue = and_(own.is_(None), product.in_(self._products(fitting)))
+        truths = [and_(own.is_not(None), by_own), by_catalogue]
+        if test.op in (Op.NE, Op.NOT_IN) or (test.op is Op.EXISTS and not test.operand):
+            known = self._products(binding.product.c.category.is_not(None))
+            truths.append(and_(own.is_(None), or_(product.is_(None), product.not_in(known))))
+        return or_(*truths)
+
+    def _products(self, condition: Truth) -> Select[Any]:
+        terms, products = self.binding.term, self.binding.product
+        listed = select(terms.c.id).join_from(terms, products, products.c.product_id == terms.c.text)
+        site = self.binding.site_id
+        return listed.where(terms.c.site_id == site, terms.c.what == "product", products.c.site_id == site, condition)
+
+    def _own_category(self) -> Value:
+        terms = self.binding.term
+        return select(terms.c.text).where(terms.c.id == self.table.c.category_id).scalar_subquery()
+
+    def _catalogue_category(self) -> Value:
+        terms, products = self.binding.term, self.binding.product
+        found = select(products.c.category).join_from(terms, products, products.c.product_id == terms.c.text)
+        of_line = found.where(terms.c.id == self.table.c.product_id, products.c.site_id == self.binding.site_id)
+        return of_line.scalar_subquery()
+
+
+_ROWS: dict[Stream, type[Rows]] = {Stream.EVENTS: _Events, Stream.ORDERS: _Orders, Stream.LINES: _Lines}
+
+
+def rows_of(source: Source, binding: Binding, at: datetime) -> Rows:
+    """The rows of a source."""
+    tables = {
+        Stream.EVENTS: binding.event,
+        Stream.ORDERS: binding.order_value,
+        Stream.LINES: binding.order_line,
+    }
+    return _ROWS[source.stream](source, binding, at, tables[source.stream])
+
+
+def _by_term(column: Value, test: Test, binding: Binding) -> Truth | None:
+    """A test of text by its dictionary id, so that the covering index answers; None where that would not be exact.
+
+    The id is null unless the value is text. So only (in)equality with texts can go by it.
+    """
+    listed = test.operand if isinstance(test.operand, tuple) else (test.operand,)
+    texts = [each for each in listed if isinstance(each, str)]
+    if test.op not in (Op.EQ, Op.IN, Op.NE, Op.NOT_IN) or len(texts) < len(listed):
+        return None
+    found = column.in_(list(binding.term_ids("category", texts).values()))
+    return found if test.op in (Op.EQ, Op.IN) else not_(func.coalesce(found, false()))
+
+
+def _member(document: Value, name: str) -> Value:
+    return func.nullif(document.op("->")(literal(name, Text)), literal_column("'null'::jsonb"))
+
+
+def _instant(at: datetime) -> Value:
+    return literal(at, _INSTANT)

@@ -1,0 +1,85 @@
+"""The ids of customers by what they did: one grouped select per leaf, over the covering indexes.
+
+Columns that a leaf needs besides those of the index (free properties) join `event_body` by `seq`; a leaf without them
+stays an index-only scan. A leaf that also holds for customers who did nothing (`count eq 0`, `sum lt 100`) is selected
+by its opposite, and the caller takes the complement.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import BigInteger, DateTime, Numeric, Select, cast, func, literal, not_
+
+from segments.core import Edge, Fold, Function, Op, Test, passes
+from segments.sql_rows import Binding, Rows, rows_of
+from segments.sql_values import Truth, Value, compared
+
+_INSTANT = DateTime(timezone=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Ids:
+    """A select of `customer_id`, each once; `opposite` when it holds those for whom the leaf is false."""
+
+    select: Select[Any]
+    opposite: bool = False
+
+
+def ids_of(leaf: Fold | Edge, binding: Binding, at: datetime) -> Ids:
+    """The customers of a leaf at instant `at`."""
+    rows = rows_of(leaf.source, binding, at)
+    if isinstance(leaf, Edge):
+        return Ids(_edge(leaf, rows))
+    opposite = leaf.function in _NUMBER_OF_NONE and passes(leaf.compare, Decimal(0))
+    grouped = rows.grouped()
+    if not (leaf.function is Function.COUNT and _splits_at_one(leaf.compare)):
+        held = _having(leaf, rows)
+        grouped = grouped.having(not_(held) if opposite else held)
+    return Ids(grouped, opposite)
+
+
+_NUMBER_OF_NONE = (Function.COUNT, Function.SUM, Function.DISTINCT)  # 0; of the others it is missing
+
+
+def _splits_at_one(compare: Test) -> bool:
+    """Whether a count's comparison tells only none from some."""
+    asked = (compare.op, compare.operand)
+    return asked in {(Op.GTE, 1), (Op.GT, 0), (Op.NE, 0), (Op.EQ, 0), (Op.LTE, 0), (Op.LT, 1)}
+
+
+def _edge(leaf: Edge, rows: Rows) -> Select[Any]:
+    grouped, border = rows.grouped(), literal(rows.at - leaf.age, _INSTANT)
+    if leaf.newest and not leaf.older:
+        return grouped.where(rows.ts > border)
+    if leaf.older and not leaf.newest:
+        return grouped.where(rows.ts <= border)
+    return grouped.having(func.max(rows.ts) <= border if leaf.newest else func.min(rows.ts) > border)
+
+
+def _having(leaf: Fold, rows: Rows) -> Truth:
+    """The comparison, exact: an average is compared as sum against count times the operand."""
+    test = leaf.compare
+    operands = test.operand if isinstance(test.operand, tuple) else (test.operand,)
+    if leaf.function is Function.COUNT:
+        return compared(test.op, func.count(), [_number(each) for each in operands])
+    assert leaf.of is not None
+    if leaf.function is Function.DISTINCT:
+        return compared(test.op, func.count(rows.property(leaf.of).distinct()), [_number(each) for each in operands])
+    value, scale = rows.number(leaf.of)
+    if leaf.function is Function.AVG:
+        many = cast(func.count(value), Numeric)
+        return compared(test.op, func.sum(value), [_number(each, scale) * many for each in operands])
+    made = {
+        Function.SUM: func.coalesce(func.sum(value), 0),
+        Function.MIN: func.min(value),
+        Function.MAX: func.max(value),
+    }
+    return compared(test.op, made[leaf.function], [_number(each, scale) for each in operands])
+
+
+def _number(operand: Any, scale: int = 1) -> Value:
+    scaled = operand * scale
+    whole = scaled == scaled.to_integral_value() and abs(scaled) < 2**62
+    return literal(int(scaled), BigInteger) if whole else literal(scaled, Numeric)

@@ -1,0 +1,156 @@
+"""One JSON value against one operator, as SQL that is true or false but never null.
+
+A missing value (SQL null or JSON null) makes every operator false, except `ne`, `not_in` (true) and `exists: false`.
+Text that is no date, or a date that does not exist, is no error: the operators of time are false for it. Where a cast
+could fail, CASE keeps it behind the test of its text, since PostgreSQL promises no order within AND.
+"""
+
+import json
+import operator
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import (
+    ARRAY,
+    TIMESTAMP,
+    ColumnElement,
+    Date,
+    DateTime,
+    Integer,
+    Numeric,
+    Text,
+    and_,
+    any_,
+    case,
+    cast,
+    false,
+    func,
+    literal,
+    literal_column,
+    not_,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from segments.core import Op, Test
+from segments.moments import DATE, INSTANT_PATTERN, LOCAL_PATTERN, OFFSET, TIME
+
+Truth = ColumnElement[bool]
+Value = ColumnElement[Any]
+
+_INSTANT = DateTime(timezone=True)
+_DAY_PATTERN = f"^{DATE}({TIME}{OFFSET}?)?$"
+
+
+def holds(test: Test, value: Value, at: datetime, zone: str) -> Truth:
+    """Whether a jsonb value passes the test at instant `at`; local times are of `zone`."""
+    op, operand = test.op, test.operand
+    if op is Op.EXISTS:
+        return known(value) if operand else not_(known(value))
+    if op in (Op.NE, Op.NOT_IN):
+        return not_(holds(Test(Op.EQ if op is Op.NE else Op.IN, operand), value, at, zone))
+    if op is Op.EQ:
+        return func.coalesce(value == _jsonb(operand), false())
+    if op is Op.IN:
+        listed = cast(literal([_json(entry) for entry in _entries(operand)], ARRAY(Text)), ARRAY(JSONB))
+        return func.coalesce(value == any_(listed), false())
+    if op is Op.CONTAINS:
+        within = func.strpos(as_text(value), operand) > 0 if isinstance(operand, str) else false()
+        return _by_type(value, string=within, array=value.op("@>")(_jsonb(operand)))
+    if op is Op.STARTS_WITH:
+        return _by_type(value, string=func.starts_with(as_text(value), operand))
+    return _ordered(op, operand, value, at, zone)
+
+
+def known(value: Value) -> Truth:
+    """Whether the value is neither absent nor null."""
+    return func.coalesce(func.jsonb_typeof(value) != "null", false())
+
+
+def as_text(value: Value) -> Value:
+    """A JSON string's text (of other values, their JSON)."""
+    return value.op("#>>")(literal_column("'{}'"))
+
+
+def as_number(value: Value) -> Value:
+    """A JSON number, exact; SQL null for anything else. Text is no number."""
+    return case((func.jsonb_typeof(value) == "number", cast(value, Numeric)))
+
+
+def as_instant(value: Value, zone: str) -> Value:
+    """The instant that a JSON string writes; SQL null when it writes none."""
+    raw = as_text(value)
+    exact = func.regexp_replace(raw, r"(\.\d{6})\d+", r"\1")  # microseconds, cut off
+    local = func.timezone(zone, cast(exact, TIMESTAMP))
+    return case(
+        (raw.op("~")(LOCAL_PATTERN), case((_day_exists(raw), local))),
+        (raw.op("~")(INSTANT_PATTERN), case((_day_exists(raw), cast(exact, _INSTANT)))),
+    )
+
+
+def as_month_and_day(value: Value) -> Value:
+    """month * 100 + day of the date that a JSON string writes, as written; SQL null when it writes none."""
+    raw = as_text(value)
+    written = cast(func.substr(raw, 6, 2), Integer) * 100 + cast(func.substr(raw, 9, 2), Integer)
+    return case((raw.op("~")(_DAY_PATTERN), case((_day_exists(raw), written))))
+
+
+def _day_exists(raw: Value) -> Truth:
+    first = cast(func.substr(raw, 1, 7).op("||")("-01"), Date)
+    last = func.extract("day", first + literal_column("interval '1 month -1 day'"))
+    return cast(func.substr(raw, 9, 2), Integer) <= last
+
+
+def _by_type(value: Value, **truths: Truth) -> Truth:
+    cases = [(func.jsonb_typeof(value) == name, truth) for name, truth in truths.items()]
+    return case(*cases, else_=false())
+
+
+def _ordered(op: Op, operand: Any, value: Value, at: datetime, zone: str) -> Truth:
+    instant = as_instant(value, zone)
+    if isinstance(operand, timedelta):
+        start, end = (at - operand, at) if op is Op.WITHIN_LAST else (at, at + operand)
+        return func.coalesce(and_(instant > _instant(start), instant <= _instant(end)), false())
+    first = _entries(operand)[0]
+    number = isinstance(first, Decimal)
+    measured = as_number(value) if number else instant
+    ends = [literal(end, Numeric) if number else _instant(end) for end in _entries(operand)]
+    return func.coalesce(compared(op, measured, ends), false())
+
+
+_COMPARE: dict[Op, Callable[[Value, Value], Truth]] = {
+    Op.EQ: operator.eq,
+    Op.NE: operator.ne,
+    Op.GT: operator.gt,
+    Op.AFTER: operator.gt,
+    Op.GTE: operator.ge,
+    Op.LT: operator.lt,
+    Op.BEFORE: operator.lt,
+    Op.LTE: operator.le,
+}
+
+
+def compared(op: Op, left: Value, right: list[Value]) -> Truth:
+    """`left op right` for the operators of order and equality; null when left is null."""
+    if op is Op.BETWEEN:
+        return left.between(*right)
+    if op in (Op.IN, Op.NOT_IN):
+        return left.in_(right) if op is Op.IN else left.not_in(right)
+    return _COMPARE[op](left, right[0])
+
+
+def _entries(operand: Any) -> tuple[Any, ...]:
+    return operand if isinstance(operand, tuple) else (operand,)
+
+
+def _instant(at: datetime) -> Value:
+    return literal(at, _INSTANT)
+
+
+def _json(scalar: Any) -> str:
+    return str(scalar) if isinstance(scalar, Decimal) else json.dumps(scalar)
+
+
+def _jsonb(scalar: Any) -> Value:
+    return cast(literal(_json(scalar), Text), JSONB)
