@@ -30,6 +30,11 @@ class Arrivals:
         """All notifications shown."""
         return sum(count.total() for count in self.shown.values())
 
+    def receipts(self) -> tuple[list[str], list[str]]:
+        """The delivery tokens of all that was shown, and of the seventh part of it that is clicked."""
+        shown = [delivery_of(payload) for arrived in self.payloads.values() for _customer, payload in arrived]
+        return shown, shown[::7]
+
 
 def arrivals(story: Story) -> Arrivals:
     """Read the push service's journal."""

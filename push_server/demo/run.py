@@ -1,0 +1,161 @@
+"""`homing demo`: the main job on real purchases, end to end, on this machine."""
+
+import argparse
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from push_server import clock, log
+from push_server.demo import data, report
+from push_server.demo.client import ApiError
+from push_server.demo.segments import telling
+from push_server.demo.stage import stage
+from push_server.demo.story import Sent, Shop, Story
+
+
+def main(args: list[str]) -> int:
+    """Run the demo; 0 when each expected notification was shown exactly once."""
+    options = _options(args)
+    log.configure("demo", "ERROR")
+    console = Console(highlight=False)
+    started = time.monotonic()
+    port = options.port if options.port is not None else (0 if options.once else 8000)
+    console.print("Starting PostgreSQL, Valkey, the API, workers, the scheduler and a push service …")
+    with _interruptible():
+        try:
+            with stage(once=options.once, port=port, shop_port=options.shop_port, workers=options.workers) as found:
+                shop, anchor = found
+                console.print(f"[green]✓[/green] all up after {time.monotonic() - started:.1f} s on {shop.api}")
+                wrong = _tell(Story(shop, data.load(anchor), f"run-{time.time_ns():x}"), console)
+                _verdict(console, wrong, time.monotonic() - started)
+                if not options.once:
+                    _stay(console, shop)
+        except KeyboardInterrupt:
+            console.print("\nended before its time")
+            return 130
+        except (ApiError, TimeoutError) as error:
+            console.print(f"\n✗ {error}", style="bold red", markup=False)
+            return 1
+    return 1 if wrong else 0
+
+
+def _options(args: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="homing demo", description=__doc__)
+    parser.add_argument("--once", action="store_true", help="end by itself; exit code 0 only when all went well")
+    parser.add_argument("--port", type=int, help="port of the API (8000; a free one with --once)")
+    parser.add_argument("--shop-port", type=int, default=0, help="port of the demo shop (a free one)")
+    parser.add_argument("--workers", type=int, default=2, help="number of worker processes (2)")
+    return parser.parse_args(args)
+
+
+def _tell(story: Story, console: Console) -> list[str]:
+    """The story from loading to judgement; what went wrong."""
+    purchases = story.purchases
+    people, orders = len(purchases.people), purchases.count
+    console.print(
+        f"[bold]{purchases.source.name}[/bold]: {orders:,} purchases of {people:,} customers, {purchases.first_day} to "
+        f"{purchases.last_day}, moved so that the last day is today"
+    )
+    with _progress(console) as progress:
+        story.load_catalogue()
+        task = progress.add_task("customers, purchases", total=people + orders)
+        began = time.monotonic()
+        story.load_purchases(lambda number: progress.advance(task, number))
+        rate = (people + orders) / (time.monotonic() - began)
+        task = progress.add_task("browsers opt in", total=people)
+        story.subscribe(lambda number: progress.advance(task, number))
+    console.print(f"  {people + orders:,} events committed, {rate:,.0f} a second")
+
+    earlier = clock.now()
+    campaigns = [story.segment(segment) for segment in telling(purchases.people, earlier)]
+    report.show_segments(console, campaigns)
+    _send(story, campaigns, console)
+    later = clock.now()
+
+    found = report.arrivals(story)
+    story.report_receipts(*found.receipts())
+    story.refresh(campaigns)
+    report.show_reports(console, campaigns)
+    report.show_notifications(console, story, campaigns, found)
+    if found.again or story.retries:
+        console.print(
+            f"[dim]{found.again} push messages came again and were shown once; {story.retries} requests of this demo "
+            "were made again[/dim]"
+        )
+    return report.judge(story, campaigns, found, earlier, later)
+
+
+def _send(story: Story, campaigns: list[Sent], console: Console) -> None:
+    with _progress(console) as progress:
+        task = progress.add_task("push messages", total=None)
+        began = time.monotonic()
+        for sent in campaigns:
+            story.send(sent)
+        story.watch(campaigns, lambda done, total: progress.update(task, completed=done, total=total))
+        took = time.monotonic() - began
+    accepted = sum(sent.report["states"].get("accepted", 0) for sent in campaigns)
+    console.print(
+        f"  {accepted:,} push messages accepted in {took:.1f} s: [bold]{accepted / took:,.0f} a second[/bold], from "
+        "the first send to the last answer, rendered, encrypted, and decrypted again by the push service"
+    )
+
+
+def _verdict(console: Console, wrong: list[str], seconds: float) -> None:
+    if not wrong:
+        console.print(
+            "\n[bold green]✓ each expected notification was shown exactly once[/bold green]; members and reports agree "
+            f"with an independent count over the file ({seconds:.0f} s)"
+        )
+        return
+    console.print(f"\n[bold red]✗ not as expected[/bold red] ({seconds:.0f} s):")
+    for line in wrong:
+        console.print(f"  · {line}", markup=False)
+
+
+def _stay(console: Console, shop: Shop) -> None:
+    console.print(f"\nThe demo shop, for your own browser: [bold]{shop.url}[/bold]")
+    console.print(f"The API: {shop.api} (what it takes: {shop.api}/docs). The site's keys:")
+    console.print(f"  {shop.public_key}  (public)\n  {shop.secret_key}  (secret)", markup=False)
+    console.print(
+        "Your browser subscribes at its maker's push service, so it and this machine need the internet for that; "
+        "offline, subscribing fails with the code `subscribe_failed`, and all else works.\nCtrl-C ends everything."
+    )
+    try:
+        threading.Event().wait()
+    except KeyboardInterrupt:
+        console.print("\nending …")
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """The first SIGINT or SIGTERM ends the demo in order; further ones do not cut that short."""
+    seen = False
+
+    def interrupt(_number: int, _frame: object) -> None:
+        nonlocal seen
+        if not seen:
+            seen = True
+            raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        SpinnerColumn(finished_text="[green]✓[/green]"),
+        TextColumn("{task.description:22}"),
+        BarColumn(bar_width=40),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console,
+    )
