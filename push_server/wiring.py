@@ -6,6 +6,7 @@ from typing import Any
 from fastapi import APIRouter
 
 import push_server.catalog.api
+import push_server.events.ingest
 import push_server.sdk.api
 import push_server.sites.api
 import push_server.sites.keys_api
@@ -19,6 +20,7 @@ Tick = tuple[str, float, Callable[[Database], Any]]
 def routers() -> list[APIRouter]:
     """Every API router, in the order of the OpenAPI document."""
     return [
+        push_server.events.ingest.router,  # first, since it is called most
         push_server.sites.api.router,
         push_server.sites.keys_api.router,
         push_server.subscriptions.api.browser_side,

@@ -100,16 +100,17 @@ orders = Table(
     Index("orders_of_customer", "customer_id", "ts"),
 )
 
-# Cancellations and refunds; they may come before their order does.
+# Cancellations, refunds and updates; they may come before their order does.
 order_change = Table(
     "order_change",
     metadata,
     Column("seq", BigInteger, primary_key=True, autoincrement=False),
     _site(),
     Column("order_id", Text, nullable=False),
+    Column("kind", Text, nullable=False, comment="cancelled, refunded or updated"),
     Column("ts", Instant, nullable=False),
-    Column("amount", BigInteger, comment="micros; null takes the whole order away"),
-    Column("lines", JSONB, comment="refunded lines"),
+    Column("amount", BigInteger, comment="micros; a refund without amount and lines takes the whole order away"),
+    Column("lines", JSONB, comment="refunded lines, or the new ones of an update"),
     Index("order_change_of_order", "site_id", "order_id"),
 )
 

@@ -1,0 +1,59 @@
+"""Rows of `event` and `event_body` in PostgreSQL's binary COPY format
+(https://www.postgresql.org/docs/current/sql-copy.html, "Binary Format"), packed without a text form in between."""
+
+from struct import Struct
+
+from push_server.customers.identity import Connection
+from push_server.events.intake import Item
+
+_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+_TRAILER = b"\xff\xff"
+_NULL = b"\xff\xff\xff\xff"
+_EVENT = Struct("!hiiiiiqiq")  # seven fields: kind_id, customer_id, ts, seq, …
+_BODY = Struct("!hiqiqi16si")  # seven fields: seq, site_id, message_key, length of message_id, …
+_BIGINT = Struct("!iq")
+_INTEGER = Struct("!ii")
+_JSONB = Struct("!ib")  # length, version
+
+COPY_EVENTS = "copy event (kind_id, customer_id, ts, seq, value, product_id, category_id) from stdin (format binary)"
+COPY_BODIES = (
+    "copy event_body (seq, site_id, message_key, message_id, properties, context, received_at)"
+    " from stdin (format binary)"
+)
+
+
+class Rows:
+    """Gathers the rows of one transaction."""
+
+    def __init__(self) -> None:
+        self._events: list[bytes] = []
+        self._bodies: list[bytes] = []
+
+    def event(self, item: Item, kind: int, customer: int, seq: int, product: int | None, category: int | None) -> None:
+        """A row of `event`."""
+        self._events.append(
+            _EVENT.pack(7, 4, kind, 4, customer, 8, item.ts, 8, seq)
+            + (_NULL if item.value is None else _BIGINT.pack(8, item.value))
+            + (_NULL if product is None else _INTEGER.pack(4, product))
+            + (_NULL if category is None else _INTEGER.pack(4, category))
+        )
+
+    def body(self, item: Item, site_id: int, seq: int, received: int) -> None:
+        """A row of `event_body`; it is what makes a message id known."""
+        message_id = (item.message_id or item.key.hex()).encode()
+        context = item.context
+        self._bodies.append(
+            _BODY.pack(7, 8, seq, 8, site_id, 16, item.key, len(message_id))
+            + message_id
+            + _JSONB.pack(len(item.properties) + 1, 1)
+            + item.properties
+            + (_NULL if context is None else _JSONB.pack(len(context) + 1, 1) + context)
+            + _BIGINT.pack(8, received)
+        )
+
+    def write(self, conn: Connection) -> None:
+        """COPY what was gathered."""
+        for statement, rows in ((COPY_BODIES, self._bodies), (COPY_EVENTS, self._events)):
+            if rows:
+                with conn.cursor() as cursor, cursor.copy(statement) as copy:
+                    copy.write(b"".join([_HEADER, *rows, _TRAILER]))

@@ -1,0 +1,160 @@
+"""Group commit: one thread commits what all requests of this process brought, and each is answered after its commit.
+
+While one transaction is on its way the next group gathers, so that groups grow with the load and nobody waits for a
+timer. A group that the database refuses for its data is split, and only the request at fault is turned away. When the
+connection is lost, even in the middle of a commit, the group is sent again over a new one: the keys of its messages
+are already drawn, so what did get committed is recognised and not stored twice.
+"""
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+
+import psycopg
+
+from push_server.customers.identity import Connection
+from push_server.errors import HomingError, Invalid, Unavailable
+from push_server.events.commit import Committer, Submission
+
+log = logging.getLogger(__name__)
+
+PATIENCE = 5.0
+"""Seconds for which a request waits for a database that does not answer."""
+MAX_GROUP = 4 << 20
+MAX_PENDING = 64 << 20
+"""Bytes of bodies, of one transaction and in the queue."""
+_OPTIONS = "-c lock_timeout=10s -c statement_timeout=20s"
+
+
+class Writer:
+    """Takes submissions from event loops, commits them in its own thread over its own connection."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._committer = Committer()
+        self._waiting: deque[Submission] = deque()
+        self._pending = 0
+        self._wake = threading.Condition()
+        self._closing = False
+        self._conn: Connection | None = None
+        self._thread: threading.Thread | None = None
+
+    def submit(self, submission: Submission) -> None:
+        """Queue it; its `done` is resolved after the commit. Unavailable when too much waits already."""
+        with self._wake:
+            if self._closing:
+                raise Unavailable("This server is shutting down; send it again.", retry_after=1)
+            if self._pending + submission.size > MAX_PENDING:
+                raise Unavailable("More events wait than this server can take; send them again.", retry_after=2)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="ingest-writer", daemon=True)
+                self._thread.start()
+            self._pending += submission.size
+            self._waiting.append(submission)
+            self._wake.notify()
+
+    def close(self) -> None:
+        """Commit what waits, then stop."""
+        with self._wake:
+            self._closing = True
+            self._wake.notify()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        while group := self._take():
+            self._commit(group)
+        self._disconnect()
+
+    def _take(self) -> list[Submission]:
+        with self._wake:
+            while not self._waiting and not self._closing:
+                self._wake.wait()
+            group: list[Submission] = []
+            size = 0
+            while self._waiting and (not group or size + self._waiting[0].size <= MAX_GROUP):
+                group.append(self._waiting.popleft())
+                size += group[-1].size
+            return group
+
+    def _commit(self, group: list[Submission]) -> None:
+        delay = 0.02
+        while group:
+            try:
+                self._committer.commit(self._connection(), group)
+            except psycopg.Error as error:
+                if _is_of_data(error):
+                    if len(group) > 1:
+                        for one in group:
+                            self._commit([one])
+                        return
+                    group[0].error = _refusal(error)
+                    break
+                log.warning("events wait, since the database does not answer: %s", error)
+                self._disconnect()
+                group = self._give_up_late(group)
+                time.sleep(delay)
+                delay = min(2 * delay, 0.5)
+            except Exception:
+                log.exception("a group of %d requests could not be stored", len(group))
+                self._disconnect()
+                for one in group:
+                    one.error = HomingError("The events could not be stored. The server's log says more.")
+                break
+            else:
+                break
+        self._answer(group)
+
+    def _give_up_late(self, group: list[Submission]) -> list[Submission]:
+        now = time.monotonic()
+        late = [one for one in group if one.until < now or self._closing]
+        for one in late:
+            one.error = Unavailable("The database does not answer; send the events again in a moment.", retry_after=2)
+        self._answer(late)
+        return [one for one in group if one not in late]
+
+    def _answer(self, group: list[Submission]) -> None:
+        with self._wake:
+            self._pending -= sum(one.size for one in group)
+        for loop in {one.loop for one in group}:
+            mine = [one for one in group if one.loop is loop]
+            try:
+                loop.call_soon_threadsafe(_resolve(mine))
+            except RuntimeError:  # the loop is closed: nobody waits any more
+                continue
+
+    def _connection(self) -> Connection:
+        if self._conn is None or self._conn.closed:
+            self._conn = psycopg.connect(self._url, connect_timeout=3, tcp_user_timeout=15_000, options=_OPTIONS)
+        return self._conn
+
+    def _disconnect(self) -> None:
+        if self._conn is not None:
+            self._conn.close()
+            self._conn = None
+
+
+def _resolve(group: list[Submission]) -> Callable[[], None]:
+    def resolve() -> None:
+        for one in group:
+            if not one.done.done():
+                one.done.set_result(None)
+
+    return resolve
+
+
+def _is_of_data(error: psycopg.Error) -> bool:
+    """Whether what was sent is at fault: data, constraints, or a limit of the program (SQLSTATE class 54)."""
+    limit = (error.sqlstate or "").startswith("54")
+    return limit or isinstance(error, (psycopg.DataError, psycopg.IntegrityError))
+
+
+def _refusal(error: psycopg.Error) -> HomingError:
+    log.info("events that the database refuses: %s", error)
+    return Invalid(
+        "A value cannot be stored: text must be valid Unicode without NUL, numbers within their range, objects not "
+        "nested too deeply.",
+        code="unstorable_value",
+    )
