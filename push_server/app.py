@@ -1,5 +1,6 @@
 """The API process: routers in, errors out, on uvicorn."""
 
+import logging
 import socket
 from contextlib import suppress
 
@@ -11,6 +12,8 @@ from push_server import __version__, health
 from push_server.cors import BrowserCors
 from push_server.http import install_error_handlers
 from push_server.wiring import routers
+
+log = logging.getLogger(__name__)
 
 
 def create_app() -> FastAPI:
@@ -30,10 +33,12 @@ def run(listener: socket.socket) -> None:
         http="httptools",
         loop="uvloop",
         log_config=None,
+        log_level="warning",
         access_log=False,
         proxy_headers=False,
         server_header=False,
         timeout_graceful_shutdown=15,
     )
+    log.info("serving on %s port %s", *listener.getsockname()[:2])
     with suppress(KeyboardInterrupt):  # uvicorn raises the signal once more when it is done
         uvicorn.Server(config).run([listener])

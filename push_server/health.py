@@ -6,11 +6,9 @@ from pathlib import Path
 
 import psycopg
 import redis
-from alembic.script import ScriptDirectory
 from fastapi import APIRouter
 from sqlalchemy import text
 
-import push_server.migrations
 from push_server import security
 from push_server.db import Database
 from push_server.errors import Fault, StartupError, Unavailable
@@ -36,8 +34,7 @@ def readyz() -> dict[str, str]:
     """200 when database, schema and Redis are as they must be; else a 503 that names what is not."""
     known = settings()
     checks = {
-        "database": lambda: check_database(known.require_database_url()),
-        "schema": lambda: check_schema(known.require_database_url()),
+        "database": lambda: check_database(known.require_database_url(), schema=True),
         "redis": lambda: check_redis(known.require_redis_url()),
     }
     faults: list[Fault] = []
@@ -53,18 +50,23 @@ def readyz() -> dict[str, str]:
     return {"status": "ready"}
 
 
-def check_database(url: str) -> None:
-    """StartupError unless a PostgreSQL that is new enough answers at `url`."""
+def check_database(url: str, *, schema: bool) -> None:
+    """StartupError unless a PostgreSQL that is new enough answers at `url`; with `schema`, one that is migrated."""
     try:
-        with psycopg.connect(url, connect_timeout=TIMEOUT_SECONDS) as connection:
-            version = connection.info.server_version
+        with psycopg.connect(url, connect_timeout=TIMEOUT_SECONDS, autocommit=True) as connection:
+            _check_version(connection.info.server_version)
+            if schema:
+                _check_schema(connection)
     except psycopg.OperationalError as error:
         raise _explain_connection(str(error).strip()) from None
-    except psycopg.Error as error:
+    except psycopg.ProgrammingError as error:
         raise StartupError(
             f"HOMING_DATABASE_URL cannot be read: {error}. It looks like postgresql://user:password@host:5432/name.",
             code="database_url_invalid",
         ) from None
+
+
+def _check_version(version: int) -> None:
     if version < OLDEST_POSTGRES * 10000:
         raise StartupError(
             f"The database server is PostgreSQL {version // 10000}; Homing needs {OLDEST_POSTGRES} or newer. Upgrade "
@@ -73,15 +75,10 @@ def check_database(url: str) -> None:
         )
 
 
-def check_schema(url: str) -> None:
-    """StartupError unless the schema is the one of this version."""
-    try:
-        with psycopg.connect(url, connect_timeout=TIMEOUT_SECONDS) as connection:
-            row = connection.execute("select version_num from alembic_version").fetchone()
-    except psycopg.errors.UndefinedTable:
-        row = None
-    except psycopg.Error as error:
-        raise _explain_connection(str(error).strip()) from None
+def _check_schema(connection: psycopg.Connection) -> None:
+    row = None
+    if connection.execute("select to_regclass('alembic_version')").fetchone() != (None,):
+        row = connection.execute("select version_num from alembic_version").fetchone()
     if row is None:
         raise StartupError("The database has no tables yet. Run `homing migrate`.", code="not_migrated")
     known = _revisions()
@@ -106,7 +103,7 @@ def check_redis(url: str) -> None:
         ) from None
     except redis.RedisError as error:
         raise StartupError(
-            f"Redis does not answer: {error}. Start it, or correct HOMING_REDIS_URL; without it `homing up` has its own.",
+            f"Redis does not answer: {error}. Start it, or correct HOMING_REDIS_URL; unset, `homing up` starts one.",
             code="redis_unreachable",
         ) from None
     except ValueError as error:
@@ -125,9 +122,9 @@ def check_secret_key(database: Database) -> None:
 
 @lru_cache
 def _revisions() -> list[str]:
-    """The schema revisions that this version knows, the newest first."""
-    scripts = ScriptDirectory(str(Path(push_server.migrations.__file__).parent))
-    return [script.revision for script in scripts.walk_revisions()]
+    """The schema revisions that this version knows, the newest first: the numbers that their files begin with."""
+    files = (Path(__file__).parent / "migrations" / "versions").glob("[0-9]*.py")
+    return sorted((file.name.partition("_")[0] for file in files), reverse=True)
 
 
 def _explain_connection(message: str) -> StartupError:

@@ -7,8 +7,12 @@ thread of its own, so that one that fails or takes long holds up no other.
 import logging
 import threading
 import time
+from collections.abc import Callable
+from typing import Any
 
 import psycopg
+import redis
+from sqlalchemy.exc import OperationalError
 
 from push_server.db import Database
 from push_server.wiring import Tick
@@ -64,8 +68,7 @@ class Scheduler:
                     connection.execute("select 1")
                 self.stopping.wait(CHECK_SECONDS)
 
-    def _repeat(self, name: str, seconds: float, function: object) -> None:
-        assert callable(function)
+    def _repeat(self, name: str, seconds: float, function: Callable[[Database], Any]) -> None:
         failing: str | None = None
         while not self.stopping.wait(seconds):
             if not self.leading.is_set():
@@ -74,7 +77,8 @@ class Scheduler:
                 function(self.database)
             except Exception as error:
                 if failing != type(error).__name__:  # once, not at each turn while the database is away
-                    log.exception("%s failed; it is tried again every %s s", name, seconds)
+                    away = isinstance(error, (OperationalError, psycopg.OperationalError, redis.ConnectionError))
+                    log.error("%s failed and is tried again: %s", name, error, exc_info=not away)
                 failing = type(error).__name__
             else:
                 if failing is not None:

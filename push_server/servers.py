@@ -68,8 +68,7 @@ def provide_database(home: Home, supervisor: Supervisor) -> None:
             )
         )
         use({"HOMING_DATABASE_URL": server.url})
-    url = settings().require_database_url()
-    health.check_database(url)
+    health.check_database(settings().require_database_url(), schema=False)
     upgrade(database())
     health.check_secret_key(database())
 
@@ -101,8 +100,7 @@ def attached(home: Home) -> Iterator[None]:
     with environment({}):
         if settings().database_url is not None:
             provide_secret_key(home, create=False)
-            health.check_database(settings().require_database_url())
-            health.check_schema(settings().require_database_url())
+            health.check_database(settings().require_database_url(), schema=True)
             health.check_secret_key(database())
             yield
         elif home.lock(wait=30, give_up=lambda running: running.ready):

@@ -8,10 +8,8 @@ from collections.abc import Callable
 from typing import Annotated
 
 import typer
-from sqlmodel import select
 
 from push_server import log
-from push_server.db import database
 from push_server.embedded.home import Home
 from push_server.embedded.process import Command, listen
 from push_server.errors import StartupError
@@ -36,6 +34,9 @@ def up(
     workers: Annotated[int, typer.Option(help="Processes that plan and send.", min=1, max=64)] = 2,
 ) -> None:
     """Run everything on this machine: PostgreSQL, Valkey, API, workers, scheduler."""
+    from sqlmodel import select
+
+    from push_server.db import database
     from push_server.sites.models import Site
     from push_server.stack import Stack
 
@@ -89,6 +90,7 @@ def worker() -> None:
 def scheduler() -> None:
     """Run the scheduler; of several, one leads and the others wait."""
     prepare("scheduler")
+    from push_server.db import database
     from push_server.scheduler import Scheduler
     from push_server.wiring import ticks
 
@@ -101,24 +103,25 @@ def scheduler() -> None:
 def migrate() -> None:
     """Bring the database's schema to this version."""
     from push_server import health
+    from push_server.db import database
     from push_server.migrations import upgrade
 
     log.configure("migrate", settings().log_level)
-    health.check_database(settings().require_database_url())
+    health.check_database(settings().require_database_url(), schema=False)
     upgrade(database())
 
 
 def prepare(process: str) -> None:
     """Refuse to start on settings that cannot work. A server that is merely away is waited for later."""
     from push_server import health
+    from push_server.db import database
 
     known = settings()
     log.configure(process, known.log_level)
     known.require_secret_key()
     known.require_redis_url()
     try:
-        health.check_database(known.require_database_url())
-        health.check_schema(known.require_database_url())
+        health.check_database(known.require_database_url(), schema=True)
         health.check_secret_key(database())
     except StartupError as error:
         if error.code != "database_unreachable":

@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from push_server.db import database
 from push_server.embedded.home import Home
 from push_server.settings import settings
 
@@ -28,6 +27,7 @@ def create(
 ) -> None:
     """Make a site and print its keys, once: the secret key is stored as a hash only."""
     import push_server.tables  # noqa: F401 - foreign keys resolve only once every table is known
+    from push_server.db import database
     from push_server.servers import attached
     from push_server.sites.service import create_site
 

@@ -108,7 +108,9 @@ class Home:
             return None
 
     def write_running(self, running: Running) -> None:
-        """Write down who runs here, readable by this user only."""
+        """Write down who runs here, readable by this user only. Nothing happens unless we hold the lock."""
+        if self._lock is None:
+            return
         with self.faults():
             new = self.path("run.json.new")
             new.touch(mode=0o600)
