@@ -25,8 +25,5 @@ export class HomingError extends Error {
   }
 }
 
-/** An Error as a promise. */
-export const fail = (code: Code, message: string): Promise<never> => Promise.reject(new HomingError(code, message));
-
 /** The console's word on something that the shop's developer should know. */
 export const warn = (message: string, detail: unknown = ""): void => console.warn("[homing] " + message, detail);

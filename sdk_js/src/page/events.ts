@@ -32,104 +32,93 @@ export function context(): Record<string, unknown> {
   };
 }
 
-export class Events {
-  private timer: ReturnType<typeof setTimeout> | undefined;
-  private sending = false;
-  private failures = 0;
+export type Events = ReturnType<typeof createEvents>;
 
-  constructor(
-    private readonly api: string,
-    private readonly key: string,
-    private readonly store: Store,
-    private readonly identity: Identity,
-  ) {}
+export function createEvents(api: string, key: string, store: Store, identity: Identity) {
+  const url = api + "/v1/batch";
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  let sending = false;
+  let failures = 0;
+  /** After a refused batch one event a request, so that only the faulty one is lost. */
+  let single = false;
 
-  /** Take an event as of now; it is stored and sent once there is consent. */
-  add(type: Message["type"], fields: Record<string, unknown>): void {
-    const message: Message = {
-      type,
-      messageId: uuid(),
-      timestamp: new Date().toISOString(),
-      ...fields,
-      context: context(),
-    };
-    if (size(JSON.stringify(message)) > MAX_EVENT) throw new HomingError("bad_argument", "An event takes 32 KB at most.");
-    this.store.whenGranted(() => {
-      this.save([...this.queued(), { ...message, ...this.identity.who() }].slice(-MAX_QUEUED));
-      this.later(0);
-    });
-  }
-
-  /** Send what a former page left, and whatever comes when the network is back or the page goes away. */
-  start(): void {
-    addEventListener("online", () => this.later(0));
-    addEventListener("pagehide", () => this.last());
-    if (this.queued().length) this.later(0);
-  }
-
-  private queued(): Message[] {
-    const queue = this.store.get<Message[]>("queue");
+  const queued = (): Message[] => {
+    const queue = store.get<Message[]>("queue");
     return Array.isArray(queue) ? queue : [];
-  }
+  };
 
-  private save(queue: Message[]): void {
-    this.store.set("queue", queue.length ? queue : undefined);
-  }
+  const save = (queue: Message[]): void => store.set("queue", queue.length ? queue : undefined);
 
-  private remove(sent: Message[]): void {
-    const ids = new Set(sent.map((message) => message.messageId));
-    this.save(this.queued().filter((message) => !ids.has(message.messageId)));
-  }
+  const remove = (sent: Message[]): void =>
+    save(queued().filter(({ messageId }) => !sent.some((message) => message.messageId === messageId)));
 
-  private later(delay: number): void {
-    clearTimeout(this.timer);
-    this.timer = setTimeout(() => {
-      this.timer = undefined;
-      this.flush();
+  /** 1 s, 2 s, 4 s … 5 min, each between half and the whole of it. */
+  const backoff = (): number => Math.min(1000 * 2 ** failures++, 300_000) * (0.5 + Math.random() / 2);
+
+  function later(delay: number): void {
+    clearTimeout(timer);
+    timer = setTimeout(() => {
+      timer = undefined;
+      flush();
     }, delay);
   }
 
-  private batch(): { messages: Message[]; body: string } {
+  function batch(): { messages: Message[]; body: string } {
     const messages: Message[] = [];
     let room = MAX_BATCH;
-    for (const message of this.queued()) {
+    for (const message of queued()) {
       room -= size(JSON.stringify(message));
-      if (room < 0 && messages.length) break;
+      if (messages.length && (room < 0 || single)) break;
       messages.push(message);
     }
-    const body = { writeKey: this.key, sentAt: new Date().toISOString(), batch: messages };
-    return { messages, body: JSON.stringify(body) };
+    return { messages, body: JSON.stringify({ writeKey: key, sentAt: new Date().toISOString(), batch: messages }) };
   }
 
-  private async flush(): Promise<void> {
-    if (this.sending || !this.store.granted) return;
-    const { messages, body } = this.batch();
-    if (!messages.length) return;
-    this.sending = true;
+  async function flush(): Promise<void> {
+    const { messages, body } = batch();
+    if (sending || !store.granted() || !messages.length) return;
+    sending = true;
     let wait = 0;
     try {
-      const response = await post(this.api + "/v1/batch", body);
-      if (passing(response.status)) wait = Number(response.headers.get("Retry-After")) * 1000 || this.backoff();
+      const { status, headers, ok } = await post(url, body);
+      if (passing(status)) wait = Number(headers.get("Retry-After")) * 1000 || backoff();
       else {
-        this.failures = 0;
-        this.remove(messages);
-        if (!response.ok) warn(`${messages.length} events were refused with ${response.status}`, await response.text());
+        failures = 0;
+        const faulty = status === 400 || status === 413 || status === 422;
+        if (faulty && messages.length > 1) single = true;
+        else {
+          remove(messages);
+          if (!ok) warn(`${messages.length} event(s) refused with ${status}`, messages);
+        }
       }
     } catch {
-      wait = this.backoff();
+      wait = backoff();
     }
-    this.sending = false;
-    if (this.queued().length) this.later(wait);
+    sending = false;
+    if (queued().length) later(wait);
+    else single = false;
   }
 
-  /** 1 s, 2 s, 4 s … 5 min, each between half and the whole of it. */
-  private backoff(): number {
-    return Math.min(1000 * 2 ** this.failures++, 300_000) * (0.5 + Math.random() / 2);
-  }
+  addEventListener("online", () => later(0));
+  addEventListener("pagehide", () => {
+    if (!timer || failures || !store.granted()) return;
+    const { messages, body } = batch();
+    if (messages.length && navigator.sendBeacon(url, body) && navigator.onLine) remove(messages);
+  });
 
-  private last(): void {
-    if (this.timer === undefined || this.failures || !this.store.granted) return;
-    const { messages, body } = this.batch();
-    if (messages.length && navigator.sendBeacon(this.api + "/v1/batch", body) && navigator.onLine) this.remove(messages);
-  }
+  return {
+    /** Take an event as of now; it is stored and sent once there is consent. */
+    add(type: Message["type"], fields: Record<string, unknown>): void {
+      const timestamp = new Date().toISOString();
+      const message: Message = { type, messageId: uuid(), timestamp, ...fields, context: context() };
+      if (size(JSON.stringify(message)) > MAX_EVENT) throw new HomingError("bad_argument", "An event takes 32 KB at most.");
+      store.whenGranted(() => {
+        save([...queued(), { ...message, ...identity.who() }].slice(-MAX_QUEUED));
+        if (!failures) later(0);
+      });
+    },
+
+    /** Send what waits, of a former page too. */
+    start: (): void => later(0),
+  };
 }

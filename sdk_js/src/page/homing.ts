@@ -1,12 +1,12 @@
 // What `window.homing` can do: the calls, and the order in which the parts act on them.
 
 import { type Config, type Texts, configuration } from "./config";
-import { HomingError, fail, warn } from "./errors";
-import { Events } from "./events";
-import { Identity } from "./identity";
-import { type Permission, Push, type Subscription, hindrance, permission } from "./push";
+import { HomingError, warn } from "./errors";
+import { createEvents } from "./events";
+import { createIdentity } from "./identity";
+import { type Permission, type Subscription, createPush, hindrance, permission } from "./push";
 import { ask, rest, resting } from "./prompt";
-import { Store } from "./store";
+import { createStore } from "./store";
 
 export interface Options {
   api: string;
@@ -37,11 +37,11 @@ const named = (value: unknown, what: string): string => {
 
 /** The calls of one page. Those of them that cannot work reject; none throws. */
 export function createHoming(options: Options) {
-  const store = new Store(!!options.needsConsent);
-  const identity = new Identity(store);
-  const events = new Events(options.api, options.key, store, identity);
+  const store = createStore(!!options.needsConsent);
+  const identity = createIdentity(store);
+  const events = createEvents(options.api, options.key, store, identity);
   const config: () => Promise<Config> = configuration(options.api, options.key);
-  const push = new Push({ worker: undefined, scope: undefined, ...options }, store, identity, config);
+  const push = createPush(options, store, identity, config);
   const handlers: [string, (detail: unknown) => void][] = [];
   let asking: Promise<Outcome> | undefined;
 
@@ -56,13 +56,13 @@ export function createHoming(options: Options) {
   };
   const refresh = (): void => store.whenGranted(() => push.refresh().catch((error) => warn(error.message)));
   const consented = (): void => {
-    if (!store.granted) throw new HomingError("consent_required", 'Call homing.consent("granted") first.');
+    if (!store.granted()) throw new HomingError("consent_required", 'Call homing.consent("granted") first.');
   };
 
   async function subscribe(how: { topics?: string[] } = {}): Promise<Subscription> {
     consented();
     const subscription = await push.subscribe(how.topics);
-    store.set("no", undefined);
+    store.set("no");
     emit("subscribed", subscription);
     return subscription;
   }
@@ -74,10 +74,6 @@ export function createHoming(options: Options) {
     if (permission() === "granted" || (resting(store) && !wishes.force)) return "suppressed";
     const texts = { ...(await config()).prompt, ...wishes };
     return new Promise((resolve, reject) => {
-      const refuse = (): void => {
-        rest(store);
-        emit("prompt-declined");
-      };
       const accept = (): void => {
         const subscribing = subscribe();
         emit("prompt-accepted");
@@ -90,7 +86,8 @@ export function createHoming(options: Options) {
         );
       };
       const decline = (): void => {
-        refuse();
+        rest(store);
+        emit("prompt-declined");
         resolve("declined");
       };
       ask(texts, accept, decline, options.nonce || "");
@@ -123,9 +120,9 @@ export function createHoming(options: Options) {
     async consent(decision: "granted" | "denied"): Promise<void> {
       if (decision !== "granted" && decision !== "denied")
         throw new HomingError("bad_argument", 'consent takes "granted" or "denied".');
-      const before = store.granted;
+      const before = store.granted();
       store.decide(decision === "granted");
-      if (store.granted && !before) start();
+      if (store.granted() && !before) start();
     },
     prompt: (wishes: PromptOptions = {}): Promise<Outcome> =>
       (asking ||= prompt(wishes).finally(() => (asking = undefined))),
@@ -159,7 +156,7 @@ export function createHoming(options: Options) {
     if (permission() === "default") config().catch(() => undefined);
   }
 
-  if (store.granted) start();
+  if (store.granted()) start();
   if ("serviceWorker" in navigator) {
     navigator.serviceWorker.addEventListener("message", ({ data }) => {
       if (data?.homing === "clicked") emit("notification-clicked", data.detail);
@@ -169,10 +166,11 @@ export function createHoming(options: Options) {
 
   /** Run `[name, ...arguments]`; a rejection that nobody handles stays out of the page's error reports. */
   function run(call: unknown): Promise<unknown> {
-    let result: Promise<unknown>;
-    const [name, ...rest] = Array.isArray(call) ? call : [call];
-    if (Object.keys(calls).includes(name as string)) result = (calls as Record<string, Call>)[name as string]!(...rest);
-    else result = fail("unknown_method", `homing.${String(name)} does not exist.`);
+    const [name, ...given] = Array.isArray(call) ? call : [call];
+    const known = Object.keys(calls).includes(name as string);
+    const result = known
+      ? (calls as Record<string, Call>)[name as string]!(...given)
+      : Promise.reject(new HomingError("unknown_method", `homing.${String(name)} does not exist.`));
     result.catch(() => undefined);
     return result;
   }

@@ -8,17 +8,17 @@ const DAY = 86_400_000;
 /** How long a first, second, and every further "no" is respected. */
 const REST = [7 * DAY, 30 * DAY, 180 * DAY];
 
-const CSS = `:host{all:initial!important}
-section{position:fixed;z-index:2147483647;box-sizing:border-box;inset-block-end:16px;inset-inline-end:16px;width:min(380px,100vw - 32px);max-height:calc(100vh - 32px);overflow:auto;padding:20px;border:1px solid #0002;border-radius:14px;background:#fff;color:#1b1b1f;box-shadow:0 12px 40px #0004;font:16px/1.45 system-ui,sans-serif;text-align:start;overflow-wrap:anywhere}
-h2{margin:0 0 6px;font-size:18px;line-height:1.3}
-p{margin:0 0 16px}
-div{display:flex;flex-wrap:wrap;gap:10px;justify-content:end}
-button{flex:0 1 auto;min-height:44px;padding:8px 18px;border:1px solid #767680;border-radius:10px;background:none;color:inherit;font:inherit;cursor:pointer}
-button:last-child{border-color:#1f4fd8;background:#1f4fd8;color:#fff;font-weight:600}
-:focus-visible{outline:3px solid #5b8cff;outline-offset:2px}
-@media(max-width:440px){button{flex:1 1 40%}}
-@media(prefers-color-scheme:dark){section{background:#1f2024;color:#f2f2f5;border-color:#fff3}button:last-child{border-color:#8fb0ff;background:#8fb0ff;color:#10131c}}
-@media(prefers-reduced-motion:no-preference){section{animation:i .2s ease-out}@keyframes i{from{opacity:0;transform:translateY(12px)}}}`;
+// System colours follow the visitor's dark mode and forced colours; nothing moves, so nothing need be reduced;
+// logical insets follow the shop's writing direction. A shadow root's !important beats the page's.
+const CSS =
+  ":host{all:initial!important}" +
+  "section{position:fixed;z-index:2147483647;bottom:16px;inset-inline-end:16px;box-sizing:border-box;width:380px;max-width:calc(100% - 32px);max-height:calc(100% - 32px);overflow:auto;padding:20px;border:1px solid GrayText;border-radius:14px;color-scheme:light dark;background:Canvas;color:CanvasText;box-shadow:0 9px 40px #0005;font:16px/1.4 system-ui,sans-serif;overflow-wrap:anywhere}" +
+  "h2{margin:0;font-size:18px}" +
+  "p{margin:6px 0 16px}" +
+  "div{display:flex;flex-wrap:wrap;gap:10px}" +
+  "button{flex:1;min-height:44px;padding:8px 16px;border:1px solid GrayText;border-radius:10px;background:none;color:inherit;font:inherit;cursor:pointer}" +
+  "button+button{border-color:#2457d6;background:#2457d6;color:#fff}" +
+  ":focus-visible{outline:3px solid #5b8cff;outline-offset:2px}";
 
 /** Whether an earlier "no" is still respected. */
 export function resting(store: Store): boolean {

@@ -25,8 +25,8 @@ interface Told extends Subscription {
 export interface Where {
   api: string;
   key: string;
-  worker: string | undefined;
-  scope: string | undefined;
+  worker?: string | undefined;
+  scope?: string | undefined;
 }
 
 const DAY = 86_400_000;
@@ -34,7 +34,7 @@ const DEFAULT_WORKER = "/homing-sw.js";
 
 /** The browser's state, without asking anybody. */
 export function permission(): Permission {
-  const ios = /iP(hone|ad|od)/.test(navigator.userAgent) || (/Mac/.test(navigator.platform) && navigator.maxTouchPoints > 1);
+  const ios = /iP|Mac/.test(navigator.platform) && navigator.maxTouchPoints > 1; // iPads say that they are Macs
   const push = "serviceWorker" in navigator && "PushManager" in window && "Notification" in window;
   if (!push) return ios && isSecureContext && !matchMedia("(display-mode: standalone)").matches ? "needs-install" : "unsupported";
   return isSecureContext ? Notification.permission : "unsupported";
@@ -53,146 +53,8 @@ export function hindrance(state: Permission): HomingError | undefined {
   return reason && new HomingError(...reason);
 }
 
-export class Push {
-  constructor(
-    private readonly where: Where,
-    private readonly store: Store,
-    private readonly identity: Identity,
-    private readonly config: () => Promise<Config>,
-  ) {}
-
-  /** Ask the browser (this must be the first thing in the click: a wait before it would lose the gesture). */
-  async subscribe(topics?: string[]): Promise<Subscription> {
-    if (permission() === "default") await Notification.requestPermission();
-    const hindered = hindrance(permission());
-    if (hindered) throw hindered;
-    return this.tell(topics, true);
-  }
-
-  /** End it, on the server first: a browser that keeps the subscription can be told again, a lost one cannot. */
-  async unsubscribe(): Promise<boolean> {
-    const subscription = await this.existing();
-    if (!subscription) {
-      this.store.set("told", undefined);
-      return false;
-    }
-    const { endpoint } = subscription;
-    await this.reach(() =>
-      fetch(this.where.api + "/v1/subscriptions", {
-        method: "DELETE",
-        headers: { "Content-Type": "application/json", Authorization: "Basic " + btoa(this.where.key + ":") },
-        body: JSON.stringify({ endpoint }),
-        credentials: "omit",
-      }).then((answer) => (answer.status === 404 ? new Response() : answer)),
-    );
-    await subscription.unsubscribe();
-    this.store.set("told", undefined);
-    return true;
-  }
-
-  /** What this browser has, or null. */
-  async current(): Promise<Subscription | null> {
-    const told = this.store.get<Told>("told");
-    return told && (await this.existing()) ? { id: told.id, topics: told.topics } : null;
-  }
-
-  /** At a page load, and when the person changed: tell the server if there is anything to tell. */
-  async refresh(): Promise<void> {
-    if (permission() !== "granted") return;
-    if (this.store.get("told") || (await this.existing())) await this.tell(undefined, false);
-    (await this.registration())?.active?.postMessage({ homing: "flush" });
-  }
-
-  private async tell(topics: string[] | undefined, always: boolean): Promise<Subscription> {
-    const { site, vapid_public_key } = await this.config();
-    const told = this.store.get<Told>("told");
-    const { subscription, former } = await this.ensure(vapid_public_key);
-    const { endpoint } = subscription;
-    const who = this.identity.who();
-    const known = told && told.endpoint === endpoint && told.who === JSON.stringify(who) && !former;
-    if (known && !always && Date.now() - told.at < DAY) return { id: told.id, topics: told.topics };
-    const previousEndpoint = former || (told && told.endpoint !== endpoint ? told.endpoint : undefined);
-    const record: SiteRecord = {
-      ...who,
-      api: this.where.api,
-      key: this.where.key,
-      name: site,
-      applicationServerKey: vapid_public_key,
-      endpoint,
-    };
-    await update<SiteRecord>("site", () => record).catch(() => undefined);
-    const body = { writeKey: this.where.key, subscription, ...who, previousEndpoint, topics, context: context() };
-    const response = await this.reach(() => post(this.where.api + "/v1/subscriptions", body));
-    const now: Subscription = { id: (await response.json()).id, topics: topics || told?.topics || [] };
-    this.store.set("told", { ...now, endpoint, who: JSON.stringify(who), at: Date.now() } satisfies Told);
-    return now;
-  }
-
-  /** The browser's subscription under the site's present key; `former` is the endpoint that it replaces. */
-  private async ensure(key: string): Promise<{ subscription: PushSubscription; former?: string }> {
-    const { pushManager } = await this.register();
-    const applicationServerKey = bytesOf(key);
-    const existing = await pushManager.getSubscription();
-    const theirs = existing?.options.applicationServerKey;
-    if (existing && (!theirs || String(new Uint8Array(theirs)) === String(applicationServerKey)))
-      return { subscription: existing };
-    try {
-      await existing?.unsubscribe();
-      const subscription = await pushManager.subscribe({ userVisibleOnly: true, applicationServerKey });
-      return existing ? { subscription, former: existing.endpoint } : { subscription };
-    } catch (error) {
-      throw new HomingError("subscribe_failed", `The browser did not subscribe: ${error}`);
-    }
-  }
-
-  private async existing(): Promise<PushSubscription | null> {
-    if (!("serviceWorker" in navigator)) return null;
-    const registration = await this.registration();
-    return (registration && registration.pushManager?.getSubscription()) || null;
-  }
-
-  /** Our worker's registration, if this browser has it; somebody else's at the same scope is not ours to touch. */
-  private async registration(): Promise<ServiceWorkerRegistration | undefined> {
-    const registration = await navigator.serviceWorker.getRegistration(this.scope());
-    return registration?.scope === this.scope() && scriptOf(registration) === this.script() ? registration : undefined;
-  }
-
-  private script(): string {
-    return new URL(this.where.worker || DEFAULT_WORKER, location.href).href;
-  }
-
-  private scope(): string {
-    return new URL(this.where.scope || "./", this.where.scope ? location.href : this.script()).href;
-  }
-
-  private async register(): Promise<ServiceWorkerRegistration> {
-    const script = this.script();
-    const there = await navigator.serviceWorker.getRegistration(this.scope());
-    if (there?.scope === this.scope() && scriptOf(there) !== script && !this.where.worker)
-      throw new HomingError("worker_taken", `${scriptOf(there)} holds ${there.scope}: set data-worker or data-scope.`);
-    const registration = await navigator.serviceWorker.register(script, { scope: this.scope() }).catch(async (error) => {
-      const response = await fetch(script, { method: "HEAD" }).catch(() => undefined);
-      throw response?.ok
-        ? new HomingError("worker_failed", `${script} did not start: ${error}`)
-        : new HomingError("no_worker", `There is no ${script}.`);
-    });
-    await activation(registration);
-    return registration;
-  }
-
-  private async reach(request: () => Promise<Response>): Promise<Response> {
-    const response = await request().catch((error) => {
-      throw new HomingError("network", String(error));
-    });
-    if (!response.ok) throw await refusal(response);
-    return response;
-  }
-}
-
 const workerOf = (registration: ServiceWorkerRegistration): ServiceWorker | null =>
   registration.active || registration.waiting || registration.installing;
-
-const scriptOf = (registration: ServiceWorkerRegistration): string | undefined => workerOf(registration)?.scriptURL;
 
 function activation(registration: ServiceWorkerRegistration): Promise<void> {
   return new Promise((resolve, reject) => {
@@ -205,4 +67,120 @@ function activation(registration: ServiceWorkerRegistration): Promise<void> {
     worker?.addEventListener("statechange", look);
     look();
   });
+}
+
+export function createPush(where: Where, store: Store, identity: Identity, config: () => Promise<Config>) {
+  const { api, key } = where;
+  const url = api + "/v1/subscriptions";
+  const script = new URL(where.worker || DEFAULT_WORKER, location.href).href;
+  const scope = new URL(where.scope || ".", where.scope ? location.href : script).href;
+
+  const reach = async (request: Promise<Response>): Promise<Response> => {
+    const response = await request.catch((error) => {
+      throw new HomingError("network", String(error));
+    });
+    if (!response.ok) throw await refusal(response);
+    return response;
+  };
+
+  const atScope = async (): Promise<ServiceWorkerRegistration | undefined> => {
+    const registration = await navigator.serviceWorker.getRegistration(scope);
+    return registration?.scope === scope ? registration : undefined;
+  };
+
+  /** Our worker's registration, if this browser has it; somebody else's is not ours to touch. */
+  const ours = async (): Promise<ServiceWorkerRegistration | undefined> => {
+    const registration = "serviceWorker" in navigator ? await atScope() : undefined;
+    return registration && workerOf(registration)?.scriptURL === script ? registration : undefined;
+  };
+
+  const existing = async (): Promise<PushSubscription | null> => (await ours())?.pushManager?.getSubscription() ?? null;
+
+  async function register(): Promise<ServiceWorkerRegistration> {
+    const there = await atScope();
+    const holder = there && workerOf(there)?.scriptURL;
+    if (holder && holder !== script && !where.worker)
+      throw new HomingError("worker_taken", `${holder} holds ${scope}: set data-worker or data-scope.`);
+    const registration = await navigator.serviceWorker.register(script, { scope }).catch(async (error) => {
+      const answer = await fetch(script, { method: "HEAD" }).catch(() => undefined);
+      throw answer?.ok
+        ? new HomingError("worker_failed", `${script} did not start: ${error}`)
+        : new HomingError("no_worker", `There is no ${script}.`);
+    });
+    await activation(registration);
+    return registration;
+  }
+
+  /** The browser's subscription under the site's present key; `former` is the endpoint that it replaces. */
+  async function ensure(publicKey: string): Promise<{ subscription: PushSubscription; former?: string }> {
+    const { pushManager } = await register();
+    const applicationServerKey = bytesOf(publicKey);
+    try {
+      const old = await pushManager.getSubscription();
+      const theirs = old?.options.applicationServerKey;
+      if (old && (!theirs || String(new Uint8Array(theirs)) === String(applicationServerKey))) return { subscription: old };
+      await old?.unsubscribe();
+      const subscription = await pushManager.subscribe({ userVisibleOnly: true, applicationServerKey });
+      return old ? { subscription, former: old.endpoint } : { subscription };
+    } catch (error) {
+      throw new HomingError("subscribe_failed", `The browser did not subscribe: ${error}`);
+    }
+  }
+
+  async function tell(topics: string[] | undefined, always: boolean): Promise<Subscription> {
+    const { site, vapid_public_key: applicationServerKey } = await config();
+    const told = store.get<Told>("told");
+    const { subscription, former } = await ensure(applicationServerKey);
+    const { endpoint } = subscription;
+    const person = identity.who();
+    const who = JSON.stringify(person);
+    if (!always && told && told.endpoint === endpoint && told.who === who && Date.now() - told.at < DAY)
+      return { id: told.id, topics: told.topics };
+    const previousEndpoint = former || (told && told.endpoint !== endpoint ? told.endpoint : undefined);
+    await update<SiteRecord>("site", () => ({ ...person, api, key, name: site, applicationServerKey, endpoint })).catch(
+      () => undefined,
+    );
+    const body = { writeKey: key, subscription, ...person, previousEndpoint, topics, context: context() };
+    const { id } = await (await reach(post(url, body))).json();
+    const now: Subscription = { id, topics: topics || told?.topics || [] };
+    store.set("told", { ...now, endpoint, who, at: Date.now() } satisfies Told);
+    return now;
+  }
+
+  return {
+    /** Ask the browser (this must be the first thing in the click: a wait before it would lose the gesture). */
+    async subscribe(topics?: string[]): Promise<Subscription> {
+      if (permission() === "default") await Notification.requestPermission();
+      const hindered = hindrance(permission());
+      if (hindered) throw hindered;
+      return tell(topics, true);
+    },
+
+    /** End it, on the server first: while the browser keeps the subscription, a failed call can be made again. */
+    async unsubscribe(): Promise<boolean> {
+      const subscription = await existing();
+      if (subscription) {
+        const { endpoint } = subscription;
+        const headers = { "Content-Type": "application/json", Authorization: `Basic ${btoa(key + ":")}` };
+        const request = fetch(url, { method: "DELETE", headers, body: JSON.stringify({ endpoint }), credentials: "omit" });
+        await reach(request.then((answer) => (answer.status === 404 ? new Response() : answer)));
+        await subscription.unsubscribe();
+      }
+      store.set("told");
+      return !!subscription;
+    },
+
+    /** What this browser has, or null. */
+    async current(): Promise<Subscription | null> {
+      const told = store.get<Told>("told");
+      return told && (await existing()) ? { id: told.id, topics: told.topics } : null;
+    },
+
+    /** At a page load, and when the person changed: tell the server if there is anything to tell. */
+    async refresh(): Promise<void> {
+      if (permission() !== "granted") return;
+      if (store.get("told") || (await existing())) await tell(undefined, false);
+      (await ours())?.active?.postMessage({ homing: "flush" });
+    },
+  };
 }

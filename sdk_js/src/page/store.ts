@@ -2,66 +2,60 @@
 
 const PREFIX = "homing.";
 
-export class Store {
-  private readonly memory = new Map<string, string>();
-  private waiting: (() => void)[] = [];
-  private state: "pending" | "granted" | "denied";
+export type Store = ReturnType<typeof createStore>;
 
-  constructor(needsConsent: boolean) {
-    this.state = needsConsent ? "pending" : "granted";
-  }
+export function createStore(needsConsent: boolean) {
+  const memory = new Map<string, string>();
+  let waiting: (() => void)[] = [];
+  let granted: boolean | undefined = needsConsent ? undefined : true;
 
-  get granted(): boolean {
-    return this.state === "granted";
-  }
+  return {
+    granted: (): boolean => !!granted,
 
-  /** Run now, or once consent is given; never, if it is denied. */
-  whenGranted(work: () => void): void {
-    if (this.granted) work();
-    else if (this.state === "pending" && this.waiting.length < 100) this.waiting.push(work);
-  }
+    /** Run now, or once consent is given; never, if it is denied. */
+    whenGranted(work: () => void): void {
+      if (granted) work();
+      else if (granted === undefined && waiting.length < 100) waiting.push(work);
+    },
 
-  /** The visitor's decision. A denial forgets what waited, and all that was stored. */
-  decide(granted: boolean): void {
-    const waiting = this.waiting;
-    this.waiting = [];
-    this.state = granted ? "granted" : "denied";
-    if (granted) {
-      for (const work of waiting) work();
-      return;
-    }
-    this.memory.clear();
-    try {
-      for (const key of Object.keys(localStorage)) if (key.startsWith(PREFIX)) localStorage.removeItem(key);
-    } catch {
-      // no storage, nothing to forget
-    }
-  }
-
-  get<T>(name: string): T | undefined {
-    let text = this.memory.get(name);
-    try {
-      if (this.granted) text = localStorage.getItem(PREFIX + name) ?? text;
-      return text === undefined ? undefined : JSON.parse(text);
-    } catch {
-      return undefined;
-    }
-  }
-
-  /** Undefined removes. */
-  set(name: string, value: unknown): void {
-    const text = JSON.stringify(value);
-    if (text === undefined) this.memory.delete(name);
-    else this.memory.set(name, text);
-    if (!this.granted) return;
-    try {
-      if (text === undefined) localStorage.removeItem(PREFIX + name);
-      else {
-        localStorage.setItem(PREFIX + name, text);
-        this.memory.delete(name);
+    /** The visitor's decision. A denial forgets what waited, and all that was stored. */
+    decide(yes: boolean): void {
+      const held = waiting;
+      waiting = [];
+      granted = yes;
+      if (yes) {
+        for (const work of held) work();
+        return;
       }
-    } catch {
-      // full or forbidden: memory has it
-    }
-  }
+      memory.clear();
+      try {
+        for (const key of Object.keys(localStorage)) if (key.startsWith(PREFIX)) localStorage.removeItem(key);
+      } catch {
+        // no storage, nothing to forget
+      }
+    },
+
+    get<T>(name: string): T | undefined {
+      let text = memory.get(name);
+      try {
+        if (granted) text ??= localStorage.getItem(PREFIX + name) ?? undefined;
+        return text && JSON.parse(text);
+      } catch {
+        return undefined;
+      }
+    },
+
+    /** Undefined removes. */
+    set(name: string, value?: unknown): void {
+      const text = JSON.stringify(value);
+      memory.delete(name);
+      try {
+        if (!granted) throw 0;
+        if (text) localStorage.setItem(PREFIX + name, text);
+        else localStorage.removeItem(PREFIX + name);
+      } catch {
+        if (text) memory.set(name, text);
+      }
+    },
+  };
 }

@@ -14,37 +14,22 @@ export interface SiteRecord {
   pending?: string;
 }
 
-let opened: Promise<IDBDatabase> | undefined;
-
-function open(): Promise<IDBDatabase> {
-  opened ||= new Promise<IDBDatabase>((resolve, reject) => {
+const open = (): Promise<IDBDatabase> =>
+  new Promise((resolve, reject) => {
     const request = indexedDB.open("homing", 1);
     request.onupgradeneeded = () => request.result.createObjectStore("records");
-    request.onsuccess = () => {
-      const database = request.result;
-      // Another context deletes or upgrades the database: let it, and open anew the next time.
-      database.onversionchange = () => {
-        database.close();
-        opened = undefined;
-      };
-      database.onclose = () => (opened = undefined);
-      resolve(database);
-    };
+    request.onsuccess = () => resolve(request.result);
     request.onerror = () => reject(request.error);
-  }).catch((error) => {
-    opened = undefined;
-    throw error;
   });
-  return opened;
-}
 
 /**
  * Read a record and store what `change` makes of it, in one transaction, so that two events at once cannot lose
  * each other's work. `change` returning undefined leaves the record as it is. Resolves with the value now stored.
+ * Each call has a connection of its own: one kept open would stand in the way of a visitor who clears the site's data.
  */
 export async function update<T>(name: string, change: (value: T | undefined) => T | undefined): Promise<T | undefined> {
   const database = await open();
-  return new Promise((resolve, reject) => {
+  return new Promise<T | undefined>((resolve, reject) => {
     const transaction = database.transaction("records", "readwrite");
     const store = transaction.objectStore("records");
     const request = store.get(name);
@@ -55,8 +40,8 @@ export async function update<T>(name: string, change: (value: T | undefined) => 
       if (next !== undefined) store.put((value = next), name);
     };
     transaction.oncomplete = () => resolve(value);
-    transaction.onerror = transaction.onabort = () => reject(transaction.error);
-  });
+    transaction.onabort = () => reject(transaction.error);
+  }).finally(() => database.close());
 }
 
 /** The record of that name, if there is one. */

@@ -42,14 +42,14 @@ async function sendSubscription(site: SiteRecord | undefined): Promise<boolean> 
 }
 
 async function sendReceipts(site: SiteRecord | undefined): Promise<boolean> {
-  const entries = (await waiting()).slice(0, 100);
-  let done = true;
-  for (const api of new Set(entries.map((entry) => entry.api))) {
-    const some = entries.filter((entry) => entry.api === api);
+  for (;;) {
+    const all = await waiting();
+    const api = all[0]?.api;
+    if (!api) return true;
+    const some = all.filter((entry) => entry.api === api).slice(0, 100);
     const receipts = some.map(({ api: _, ...receipt }) => receipt);
     const writeKey = site?.api === api ? site.key : undefined;
-    if (await delivered(api + "/v1/receipts", { writeKey, receipts })) await settle(some);
-    else done = false;
+    if (!(await delivered(api + "/v1/receipts", { writeKey, receipts }))) return false;
+    await settle(some);
   }
-  return done;
 }

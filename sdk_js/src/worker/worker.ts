@@ -36,9 +36,8 @@ const soon = <T>(work: Promise<T>, otherwise: T): Promise<T> =>
 
 export function install(self: ServiceWorkerGlobalScope): void {
   const { registration, clients } = self;
-  /** Firefox reports a close after the click that closed it; that is no dismissal. */
-  const clicked = new WeakSet<Notification>();
-  const clickedTags = new Set<string>();
+  /** Deliveries clicked: Firefox reports a close after the click that closed it, and that is no dismissal. */
+  const clicked = new Set<string>();
 
   const safely = (work: Promise<unknown>): Promise<unknown> => work.catch(() => undefined);
 
@@ -72,8 +71,7 @@ export function install(self: ServiceWorkerGlobalScope): void {
     await receipt("shown", carried);
   }
 
-  async function follow(notification: Notification, action: string): Promise<void> {
-    const carried: Carried = notification.data?.homing ? notification.data : { homing: {} };
+  async function follow(carried: Carried, action: string): Promise<void> {
     const { delivery, links } = carried.homing;
     const url = target(links?.[action] || links?.[""], registration.scope);
     const recorded = receipt("clicked", carried, action);
@@ -109,20 +107,22 @@ export function install(self: ServiceWorkerGlobalScope): void {
 
   on<PushEvent>("push", (event) => show(event.data));
   on<NotificationEvent>("notificationclick", ({ notification, action }) => {
-    clicked.add(notification);
-    if (notification.tag) clickedTags.add(notification.tag);
+    const carried = carriedBy(notification);
+    if (carried.homing.delivery) clicked.add(carried.homing.delivery);
     notification.close();
-    return follow(notification, action || "");
+    return follow(carried, action || "");
   });
   on<NotificationEvent>("notificationclose", async ({ notification }) => {
-    if (clicked.has(notification) || clickedTags.has(notification.tag)) return;
-    if (notification.data?.homing) await receipt("closed", notification.data);
+    const carried = carriedBy(notification);
+    if (!clicked.has(carried.homing.delivery || "")) await receipt("closed", carried);
   });
   on<SubscriptionChange>("pushsubscriptionchange", renew);
   on("sync", () => flush(registration));
   on<ExtendableMessageEvent>("message", async ({ data }) => data?.homing === "flush" && flush(registration));
   on("activate", () => flush(registration));
 }
+
+const carriedBy = ({ data }: Notification): Carried => (data?.homing ? data : { homing: {} });
 
 /** Where a click leads: a web address, or else the shop's front page. */
 function target(link: string | undefined, scope: string): string {
