@@ -75,9 +75,7 @@ def render(text: str, variables: Mapping[str, object]) -> str:
         return str(template.render(**variables))
     except LiquidError as error:
         raise TemplateFault(_describe(error)) from error
-    except (
-        Exception
-    ) as error:  # filters meet whatever customers' attributes hold: one odd value is one delivery's fault
+    except Exception as error:  # a filter met an odd attribute: the fault of one delivery, not of a chunk
         raise TemplateFault(f"a filter cannot take this value: {error}") from error
 
 

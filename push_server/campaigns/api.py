@@ -1,0 +1,126 @@
+"""`/v1/campaigns`."""
+
+from dataclasses import asdict
+from typing import Annotated, Any
+
+from fastapi import Depends, Request
+
+from push_server import clock, http
+from push_server.campaigns import preview, service
+from push_server.campaigns.document import CampaignIn
+from push_server.campaigns.shapes import (
+    AudienceSize,
+    CampaignOut,
+    CampaignPage,
+    DeliveryOut,
+    DeliveryPage,
+    PreviewIn,
+    PreviewOut,
+    PreviewsOut,
+    ReportOut,
+    TestIn,
+    TestOut,
+)
+from push_server.delivery import report
+from push_server.delivery.models import DeliveryState
+from push_server.fields import Cursor, Limit
+from push_server.http import cursor_id, encode_cursor, session_of
+from push_server.sites.access import Principal, require
+from push_server.sites.models import Scope
+
+router = http.router("campaigns")
+Reader = Annotated[Principal, Depends(require(Scope.CAMPAIGNS_READ))]
+Writer = Annotated[Principal, Depends(require(Scope.CAMPAIGNS_WRITE))]
+
+
+@router.post("/v1/campaigns", status_code=201)
+def post_campaign(body: CampaignIn, request: Request, _principal: Writer) -> CampaignOut:
+    """Create a campaign as a draft."""
+    return CampaignOut.of(service.create(session_of(request), body))
+
+
+@router.get("/v1/campaigns")
+def get_campaigns(request: Request, _principal: Reader, limit: Limit = 100, cursor: Cursor = None) -> CampaignPage:
+    """The site's campaigns, newest first."""
+    found = service.page(session_of(request), cursor_id(cursor) if cursor else None, limit)
+    after = encode_cursor([found[-1].id]) if len(found) == limit else None
+    return CampaignPage(data=[CampaignOut.of(campaign) for campaign in found], next_cursor=after)
+
+
+@router.get("/v1/campaigns/{campaign_id}")
+def get_campaign(campaign_id: str, request: Request, _principal: Reader) -> CampaignOut:
+    """One campaign."""
+    return CampaignOut.of(service.find(session_of(request), campaign_id))
+
+
+@router.post("/v1/campaigns/{campaign_id}/preview")
+def preview_campaign(
+    campaign_id: str, request: Request, principal: Reader, body: PreviewIn | None = None
+) -> PreviewsOut:
+    """Render the notifications for a customer, or for some members of the audience; nothing is sent."""
+    session = session_of(request)
+    campaign = service.find(session, campaign_id)
+    customer = service.find_customer(session, body.customer) if body and body.customer else None
+    size, reachable = preview.audience_size(session, campaign)
+    previews = preview.preview(session, campaign, principal.site, customer)
+    return PreviewsOut(
+        previews=[PreviewOut.of(one) for one in previews], audience=AudienceSize(size=size, reachable=reachable)
+    )
+
+
+@router.post("/v1/campaigns/{campaign_id}/test", status_code=202)
+def send_test(campaign_id: str, body: TestIn, request: Request, _principal: Writer) -> TestOut:
+    """Send it to one customer's subscriptions; tests are in no report."""
+    count = service.send_test(session_of(request), campaign_id, body.customer, body.variant)
+    return TestOut(deliveries=count)
+
+
+@router.post("/v1/campaigns/{campaign_id}/send", status_code=202)
+def send_campaign(campaign_id: str, request: Request, _principal: Writer) -> CampaignOut:
+    """Start sending a draft. 409 `already_sent` when it has been."""
+    return CampaignOut.of(service.send(session_of(request), campaign_id))
+
+
+@router.get("/v1/campaigns/{campaign_id}/report")
+def get_report(campaign_id: str, request: Request, _principal: Reader) -> ReportOut:
+    """What became of it so far: at any moment the counts by state add up to the audience."""
+    session = session_of(request)
+    campaign = service.find(session, campaign_id)
+    assert campaign.id is not None
+    document: dict[str, Any] = campaign.document
+    total, by_variant = report.counts(session, campaign.id, len(document["variants"]))
+    variants = [{"variant": at, **asdict(counts)} for at, counts in enumerate(by_variant)]
+    return ReportOut.model_validate({**asdict(total), "variants": variants})
+
+
+@router.get("/v1/campaigns/{campaign_id}/deliveries")
+def get_deliveries(
+    campaign_id: str,
+    request: Request,
+    _principal: Reader,
+    state: DeliveryState | None = None,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+) -> DeliveryPage:
+    """Its deliveries, in the order they were planned."""
+    session = session_of(request)
+    campaign = service.find(session, campaign_id)
+    assert campaign.id is not None
+    found = report.rows(session, campaign.id, state, cursor_id(cursor), limit)
+    after = encode_cursor([found[-1].id]) if len(found) == limit else None
+    return DeliveryPage(data=[_delivery(row) for row in found], next_cursor=after)
+
+
+def _delivery(row: Any) -> DeliveryOut:
+    return DeliveryOut(
+        id=str(row.id),
+        customer=row.external_id,
+        anonymous_id=row.anonymous_id,
+        subscription=str(row.subscription) if row.subscription else None,
+        variant=row.variant,
+        state=row.state,
+        reason=row.reason,
+        attempts=row.attempts,
+        status_code=row.status_code,
+        updated_at=clock.rfc3339(row.updated_at),
+    )

@@ -1,0 +1,216 @@
+"""The campaign document (docs/campaigns.md): its shape, its limits, and what this version does not do yet.
+
+What is not built is refused (`not_supported`) rather than accepted and ignored.
+"""
+
+import json
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, PlainSerializer, StringConstraints
+from pydantic_core import PydanticCustomError
+
+from push_server.delivery.message import LINK, Message
+from push_server.delivery.templates import TemplateFault, check, is_static
+from push_server.errors import Fault
+from push_server.fields import Body, Id, Name, json_faults, storable
+from push_server.webpush.message import MAX_TTL
+
+DEFAULT_TTL: Final = 86_400
+MAX_DATA: Final = 3_500
+"""Bytes of `data` as JSON; a push message holds under 4,000."""
+
+
+def _template(text: str) -> str:
+    try:
+        check(storable(text))
+    except TemplateFault as fault:
+        raise PydanticCustomError("template_syntax", "{why}", {"why": str(fault)}) from None
+    return text
+
+
+def _not_blank(text: str) -> str:
+    if not text.strip():
+        raise PydanticCustomError("blank", "must not be blank")
+    return text
+
+
+def _link(text: str) -> str:
+    if is_static(text) and not LINK.fullmatch(text):
+        raise PydanticCustomError("url", "must be an absolute http(s) address, or a template of one")
+    return text
+
+
+def _weight(value: object) -> object:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise PydanticCustomError("number_type", "must be a number")
+    return value
+
+
+def _as_written(value: float) -> float | int:
+    return int(value) if value.is_integer() else value
+
+
+def _absent(value: object) -> None:
+    if value is not None:
+        raise PydanticCustomError("not_supported", "is not supported by this version; leave it out")
+
+
+def _off(value: object) -> object:
+    if value is True:
+        raise PydanticCustomError("not_supported", "is not supported by this version; leave it out")
+    return value
+
+
+Text = Annotated[str, StringConstraints(strict=True, max_length=10_000), AfterValidator(_template)]
+Title = Annotated[Text, AfterValidator(_not_blank)]
+Link = Annotated[
+    str, StringConstraints(strict=True, max_length=4_096), AfterValidator(_template), AfterValidator(_link)
+]
+Number = Annotated[float, BeforeValidator(_weight), PlainSerializer(_as_written, return_type=float)]
+NotYet = Annotated[None, BeforeValidator(_absent, json_schema_input_type=None)]
+
+
+class Action(Body):
+    """A button."""
+
+    action: Id
+    title: Title
+    url: Link
+
+
+class Notification(Body):
+    """What the customer sees. Every text is a Liquid template."""
+
+    title: Title
+    body: Text = ""
+    icon: Link | None = None
+    image: Link | None = None
+    badge: Link | None = None
+    url: Link
+    actions: list[Action] | None = Field(default=None, max_length=2, description="browsers show two at most")
+    tag: Text | None = None
+    require_interaction: bool | None = None
+    silent: bool | None = None
+    data: dict[str, Any] | None = Field(default=None, description="given to the page; `homing` is ours")
+
+
+class Variant(Body):
+    """One of the notifications that customers are divided among, by weight."""
+
+    weight: Annotated[Number, Field(gt=0, le=1_000_000, allow_inf_nan=False)] = 1
+    notification: Notification
+
+
+class Audience(Body):
+    """Members of any included segment who are in no excluded one."""
+
+    include: list[Id] = Field(min_length=1, max_length=100, description="segment ids")
+    exclude: list[Id] = Field(default_factory=list, max_length=100)
+
+
+class Guards(Body):
+    """What must hold at the moment of sending."""
+
+    in_stock: list[Id] | None = Field(default=None, max_length=100, description="product ids, none of them sold out")
+    lowest_price_30d: Annotated[bool | None, BeforeValidator(_off)] = None
+
+
+class CampaignIn(Body):
+    """A message to segments."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "name": "Autumn sale",
+                "audience": {"include": ["0199b3a0-6c0e-7f6e-9d52-0c8f1f6c3a11"]},
+                "variants": [
+                    {
+                        "weight": 1,
+                        "notification": {
+                            "title": "{{ customer.first_name | default: 'Hello' }}, the sale has begun",
+                            "body": "20 % off until Sunday",
+                            "url": "https://shop.example/sale",
+                        },
+                    }
+                ],
+                "ttl": 86400,
+                "urgency": "normal",
+            }
+        }
+    )
+
+    name: Name
+    audience: Audience
+    variants: list[Variant] = Field(min_length=1, max_length=20)
+    holdout_percent: Annotated[Number, Field(ge=0, le=100, allow_inf_nan=False)] | None = None
+    ttl: int = Field(default=DEFAULT_TTL, ge=0, le=MAX_TTL, description="seconds")
+    urgency: Literal["very-low", "low", "normal", "high"] = "normal"
+    topic: str | None = Field(default=None, pattern="^[A-Za-z0-9_-]{1,32}$")
+    schedule: NotYet = None
+    quiet_hours: Literal["defer", "drop", "ignore"] = "defer"
+    cap: Literal["respect", "ignore"] = "respect"
+    priority: int | None = Field(default=None, ge=0, le=1000)
+    throttle_per_minute: NotYet = None
+    guards: Guards | None = None
+
+    def stored(self) -> dict[str, Any]:
+        """The document as it is kept: defaults filled in, what is absent left out."""
+        return self.model_dump(mode="json", exclude_none=True, exclude={"name"})
+
+    def faults(self) -> list[Fault]:
+        """What the shape alone does not tell, each with its JSON path."""
+        return [
+            fault
+            for at, variant in enumerate(self.variants)
+            for fault in [
+                *_data_faults(variant.notification.data, f"$.variants[{at}].notification.data"),
+                *_action_faults(variant.notification.actions or [], f"$.variants[{at}].notification.actions"),
+            ]
+        ]
+
+
+def message_of(document: dict[str, Any]) -> Message:
+    """What the sender needs of a stored document."""
+    return Message(
+        notifications=[variant["notification"] for variant in document["variants"]],
+        weights=[variant["weight"] for variant in document["variants"]],
+        ttl=document["ttl"],
+        urgency=document["urgency"],
+        topic=document.get("topic"),
+        in_stock=document.get("guards", {}).get("in_stock", []),
+        holdout_percent=document.get("holdout_percent", 0),
+    )
+
+
+def _data_faults(data: dict[str, Any] | None, path: str) -> list[Fault]:
+    if data is None:
+        return []
+    if faults := json_faults(data, path):
+        return faults
+    if "homing" in data:
+        return [Fault(f"{path}.homing", "is where the delivery's own data goes; use another name", "reserved")]
+    if len(json.dumps(data, ensure_ascii=False).encode()) > MAX_DATA:
+        return [Fault(path, f"takes at most {MAX_DATA} bytes of JSON", "too_large")]
+    return _text_faults(data, path)
+
+
+def _text_faults(value: Any, path: str) -> list[Fault]:
+    if isinstance(value, dict):
+        return [fault for key, item in value.items() for fault in _text_faults(item, f"{path}.{key}")]
+    if isinstance(value, list):
+        return [fault for at, item in enumerate(value) for fault in _text_faults(item, f"{path}[{at}]")]
+    if isinstance(value, str):
+        try:
+            check(value)
+        except TemplateFault as fault:
+            return [Fault(path, str(fault), "template_syntax")]
+    return []
+
+
+def _action_faults(actions: list[Action], path: str) -> list[Fault]:
+    names = [action.action for action in actions]
+    return [
+        Fault(f"{path}[{at}].action", "is the name of another action already", "duplicate")
+        for at, name in enumerate(names)
+        if name in names[:at]
+    ]

@@ -1,0 +1,165 @@
+"""What the campaign paths take and give besides the document."""
+
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from push_server import clock
+from push_server.campaigns.document import Audience
+from push_server.campaigns.models import Campaign, CampaignState
+from push_server.campaigns.preview import Preview
+from push_server.fields import Body, Id
+from push_server.http import Page
+
+
+class CampaignOut(BaseModel):
+    """A campaign: its document with defaults filled in, and where it is. `sent_at`: when sending began."""
+
+    id: str
+    name: str
+    state: CampaignState
+    audience: Audience
+    variants: list[dict[str, Any]] = Field(description="as created")
+    holdout_percent: float | None = None
+    ttl: int
+    urgency: str
+    topic: str | None = None
+    quiet_hours: str
+    cap: str
+    priority: int | None = None
+    guards: dict[str, Any] | None = None
+    created_at: str
+    sent_at: str | None
+
+    @classmethod
+    def of(cls, campaign: Campaign) -> "CampaignOut":
+        """The campaign as the API shows it."""
+        assert campaign.created_at is not None
+        document: dict[str, Any] = campaign.document
+        return cls(
+            **document,
+            id=str(campaign.public_id),
+            name=campaign.name,
+            state=CampaignState(campaign.state),
+            created_at=clock.rfc3339(campaign.created_at),
+            sent_at=clock.rfc3339(campaign.sent_at) if campaign.sent_at else None,
+        )
+
+
+class CampaignPage(Page):
+    """A page of campaigns."""
+
+    data: list[CampaignOut]
+
+
+class PreviewIn(Body):
+    """For whom; without a customer, for a few members of the audience."""
+
+    customer: Id | None = Field(default=None, description="external id")
+
+
+class TestIn(Body):
+    """To whom a test goes, and which variant; without one, the customer's own."""
+
+    customer: Id = Field(description="external id")
+    variant: int | None = Field(default=None, ge=0)
+
+
+class TestOut(BaseModel):
+    """To how many subscriptions the test is on its way."""
+
+    deliveries: int
+
+
+class TextError(BaseModel):
+    """What is wrong with a text: JSON path within the campaign, and what."""
+
+    path: str
+    message: str
+
+
+class PreviewOut(BaseModel):
+    """A variant as a customer would get it; `notification` is null when it would not be sent."""
+
+    variant: int
+    customer: str | None
+    anonymous_id: str | None
+    notification: dict[str, Any] | None
+    errors: list[TextError]
+    bytes: int = Field(description="of the push payload; 3,993 at most")
+
+    @classmethod
+    def of(cls, preview: Preview) -> "PreviewOut":
+        """The preview as the API shows it."""
+        return cls(
+            variant=preview.variant,
+            customer=preview.customer.external_id,
+            anonymous_id=preview.customer.anonymous_id,
+            notification=preview.notification,
+            errors=[TextError(path=path, message=message) for path, message in preview.errors],
+            bytes=preview.bytes,
+        )
+
+
+class AudienceSize(BaseModel):
+    """Customers in the audience, and those of them with an active subscription."""
+
+    size: int
+    reachable: int
+
+
+class PreviewsOut(BaseModel):
+    """What would be sent, and to how many."""
+
+    previews: list[PreviewOut]
+    audience: AudienceSize
+
+
+class Outcomes(BaseModel):
+    """Deliveries that were shown, clicked, closed, and followed by an order within 72 hours of a click."""
+
+    shown: int
+    clicked: int
+    closed: int
+    converted: int
+
+
+class VariantReport(BaseModel):
+    """The same for one variant."""
+
+    variant: int
+    audience: int
+    states: dict[str, int]
+    reasons: dict[str, int]
+    outcomes: Outcomes
+
+
+class ReportOut(BaseModel):
+    """Deliveries by state and reason, and what came of them; the states always add up to `audience`."""
+
+    audience: int
+    states: dict[str, int]
+    reasons: dict[str, int]
+    outcomes: Outcomes
+    variants: list[VariantReport]
+
+
+class DeliveryOut(BaseModel):
+    """One delivery."""
+
+    id: str
+    customer: str | None
+    anonymous_id: str | None
+    subscription: str | None
+    variant: int
+    state: str
+    reason: str | None
+    attempts: int
+    status_code: int | None = Field(description="the push service's last answer")
+    updated_at: str
+
+
+class DeliveryPage(Page):
+    """A page of deliveries."""
+
+    data: list[DeliveryOut]
