@@ -207,11 +207,12 @@ def decode_cursor(cursor: str | None, length: int) -> list[Any] | None:
         if not isinstance(position, list) or len(position) != length:
             raise ValueError(cursor)
     except (ValueError, RecursionError):
-        raise _bad_cursor() from None
+        raise bad_cursor() from None
     return position
 
 
-def _bad_cursor() -> errors.BadRequest:
+def bad_cursor() -> errors.BadRequest:
+    """What is raised for a cursor that its list did not give."""
     return errors.BadRequest("The cursor is not one that this list gave. Start without it.", code="bad_cursor")
 
 
@@ -221,7 +222,7 @@ def cursor_id(cursor: str | None) -> int:
     if position is None:
         return 0
     if type(position[0]) is not int or not 0 <= position[0] < 2**63:
-        raise _bad_cursor()
+        raise bad_cursor()
     return int(position[0])
 
 

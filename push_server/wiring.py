@@ -5,8 +5,14 @@ from typing import Any
 
 from fastapi import APIRouter
 
+import push_server.campaigns.api
+import push_server.campaigns.service
 import push_server.catalog.api
+import push_server.customers.api
+import push_server.delivery.api
+import push_server.delivery.sweep
 import push_server.events.ingest
+import push_server.events.read_api
 import push_server.sdk.api
 import push_server.sites.api
 import push_server.sites.keys_api
@@ -25,7 +31,11 @@ def routers() -> list[APIRouter]:
         push_server.sites.keys_api.router,
         push_server.subscriptions.api.browser_side,
         push_server.subscriptions.api.router,
+        push_server.events.read_api.router,
+        push_server.customers.api.router,
         push_server.catalog.api.router,
+        push_server.campaigns.api.router,
+        push_server.delivery.api.router,
         push_server.sdk.api.router,
     ]
 
@@ -34,4 +44,6 @@ def ticks() -> list[Tick]:
     """What the scheduler repeats: name, seconds between the end of one run and the next, function."""
     return [
         ("outbox relay", 1.0, queue.relay),
+        ("delivery sweep", push_server.delivery.sweep.EVERY, push_server.delivery.sweep.sweep),
+        ("campaign ends", 1.0, push_server.campaigns.service.finish),
     ]

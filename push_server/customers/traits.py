@@ -36,6 +36,7 @@ def apply_patches(conn: Connection, site_id: int, patches: dict[int, Patch]) -> 
                    coalesce(p.zone, c.time_zone) as time_zone,
                    case p.born when -1 then c.birth_md else nullif(p.born, 0) end as birth_md
             from patch p join customer c on c.id = p.id and c.site_id = %(site)s
+            order by c.id for update of c  -- so that they are merged into what others have just committed
         )
         update customer c set attributes = w.attributes, time_zone = w.time_zone, birth_md = w.birth_md,
                updated_at = now()
