@@ -5,10 +5,12 @@ to be done stands in PostgreSQL.
 """
 
 import logging
+import re
 import time
 
 import redis
-from rq import SimpleWorker
+from rq import Queue, SimpleWorker
+from rq.job import Job
 from rq.serializers import JSONSerializer
 
 import push_server.tables  # noqa: F401 - foreign keys resolve only once every table is known
@@ -17,8 +19,11 @@ from push_server import queue
 log = logging.getLogger(__name__)
 
 
+_OURS = re.compile(r"push_server\.(\w+\.)*jobs\.\w+")
+
+
 class LongLived(SimpleWorker):
-    """Looks for a lost Redis every two seconds, and ends between two jobs when asked to."""
+    """Looks for a lost Redis every two seconds, runs our jobs only, and ends between two jobs when asked to."""
 
     max_connection_wait_time = 2.0
     asked_to_stop = False
@@ -30,6 +35,14 @@ class LongLived(SimpleWorker):
             self._stop_requested = True
         else:
             super().request_stop(signum, frame)  # type: ignore[no-untyped-call]
+
+    def execute_job(self, job: Job, queue: Queue) -> None:
+        """Run a job if it is a function of a `jobs.py`: a queue entry may name any function that Python can import."""
+        if _OURS.fullmatch(job.func_name or ""):
+            super().execute_job(job, queue)
+        else:
+            log.error("a job that is none of ours was dropped: %s", job.func_name)
+            job.delete()
 
 
 def run(names: tuple[str, ...] = queue.QUEUES) -> None:

@@ -105,7 +105,8 @@ def unprivileged(argv: list[str], *paths: Path) -> Command:
     account = pwd.getpwnam(UNPRIVILEGED)
     drop = [f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", "--clear-groups"]
     keep = ["--inh-caps=-all,+dac_read_search", "--ambient-caps=-all,+dac_read_search"]
-    return Command([setpriv, *drop, *keep, "--", *argv])
+    # a change of user makes the kernel forget the parent-death signal, so setpriv sets it again
+    return Command([setpriv, *drop, *keep, "--pdeathsig=INT", "--", *argv])
 
 
 def _open_to_others(path: Path) -> bool:
