@@ -35,9 +35,6 @@ CONNECTIONS_PER_ORIGIN: Final = 32
 """A bound for HTTP/1.1, where a connection carries one message at a time."""
 MAX_CONNECTIONS: Final = 128
 """Kept open over all origins; Windows' push service alone has a name for each of its regions."""
-BURST: Final = 16
-"""Messages pulled between two looks at the network: pulling encrypts, and answers should not wait for that."""
-
 _MAX_TEXT = 2048
 _EVENTS = {
     pycurl.POLL_IN: selectors.EVENT_READ,
@@ -81,13 +78,17 @@ class PushClient:
         """
         if self._busy:
             raise RuntimeError("this client is sending already")
+        # Between two looks at the network a quarter of what may be under way is pulled, and nothing until there is
+        # room for that: fewer and larger reads and writes, a tenth of the CPU time of a message.
+        burst = max(self._in_flight // 4, 1)
         source = iter(messages)
         failure: Exception | None = None
         more = True
         try:
             while more or self._busy:
-                room = min(BURST, self._in_flight - len(self._busy)) if more else 0
-                for _ in range(room):
+                room = self._in_flight - len(self._busy)
+                pull = burst if more and room >= burst else 0
+                for _ in range(pull):
                     try:
                         message = next(source)
                     except StopIteration:
@@ -99,8 +100,7 @@ class PushClient:
                     refusal = self._start(message)
                     if refusal is not None:
                         yield refusal
-                waiting = not more or len(self._busy) >= self._in_flight
-                self._work(wait=waiting)
+                self._work(wait=not pull)
                 yield from self._answers()
         finally:
             self._abandon()

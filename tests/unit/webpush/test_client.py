@@ -47,11 +47,11 @@ def only(answers: Iterator[PushResponse]) -> PushResponse:
 
 
 def test_what_arrives_is_what_rfc_8030_asks_for(sink: Http2Sink, client: PushClient) -> None:
-    answer = only(client.send([message(sink.url("/ok/1?x=%2f..%2f"), ref=7)]))
-    assert answer == PushResponse(7, 201, location="/message/ok/1?x=%2f..%2f")
+    answer = only(client.send([message(sink.url("/ok/../1?x=%2f..%2f"), ref=7)]))
+    assert answer == PushResponse(7, 201, location="/message/ok/../1?x=%2f..%2f")
     (received,) = sink.received
     assert received.body == b"\x00body\xff"
-    assert received.path == "/ok/1?x=%2f..%2f"
+    assert received.path == "/ok/../1?x=%2f..%2f"
     sent = {name: value for name, value in received.headers.items() if not name.startswith(":")}
     assert sent == {
         "authorization": "vapid t=a.b.c,k=d",
@@ -90,7 +90,7 @@ def test_messages_are_under_way_together_and_pulled_only_as_there_is_room(sink: 
         answers = client.send(endless())
         assert next(answers).status == 201
         assert sink.most_under_way == 100
-        assert pulled <= 100 + 16
+        assert pulled <= 100 + 25
         answers.close()  # type: ignore[attr-defined]
         assert only(client.send([message(sink.url("/ok/after"))])).status == 201
 
@@ -128,7 +128,9 @@ def test_redirects_are_not_followed(sink: Http2Sink, client: PushClient) -> None
 
 
 def test_a_body_without_end_is_cut_off_and_its_status_counts(sink: Http2Sink, client: PushClient) -> None:
+    began = time.monotonic()
     answer = only(client.send([message(sink.url("/endless"))]))
+    assert time.monotonic() - began < 5
     assert answer.status == 500
     assert answer.error is not None
     assert len(answer.error) <= 2048
