@@ -38,6 +38,9 @@ class Settings(BaseSettings):
         description="Push-service origins allowed besides the built-in list, separated by commas or spaces.",
     )
     log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR.")
+    rule_timeout: float = Field(
+        default=10.0, gt=0, description="Seconds that finding a segment's members may take; longer is refused."
+    )
     chunk_size: int = Field(default=500, ge=1, le=5000, description="Deliveries a sending job carries.")
 
     @field_validator("push_hosts", mode="before")

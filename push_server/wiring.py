@@ -5,6 +5,8 @@ from typing import Any
 
 from fastapi import APIRouter
 
+import push_server.audiences.api
+import push_server.audiences.refresh
 import push_server.campaigns.api
 import push_server.campaigns.service
 import push_server.catalog.api
@@ -32,6 +34,7 @@ def routers() -> list[APIRouter]:
         push_server.subscriptions.api.browser_side,
         push_server.subscriptions.api.router,
         push_server.events.read_api.router,
+        push_server.audiences.api.router,  # before customers, whose ids take slashes
         push_server.customers.api.router,
         push_server.catalog.api.router,
         push_server.campaigns.api.router,
@@ -45,5 +48,6 @@ def ticks() -> list[Tick]:
     return [
         ("outbox relay", 1.0, queue.relay),
         ("delivery sweep", push_server.delivery.sweep.EVERY, push_server.delivery.sweep.sweep),
+        ("segments", 1.0, push_server.audiences.refresh.tick),
         ("campaign ends", 1.0, push_server.campaigns.service.finish),
     ]

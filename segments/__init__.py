@@ -1,5 +1,6 @@
 """The rule language of segments: read a rule, put it into words, turn it into SQL. A library of its own."""
 
+from segments.check import references
 from segments.context import Context, StoredSegment
 from segments.errors import RuleError, RuleFault
 from segments.rule import Rule, parse
@@ -7,4 +8,15 @@ from segments.sentence import sentence
 from segments.sql import compile
 from segments.sql_rows import Binding
 
-__all__ = ["Binding", "Context", "Rule", "RuleError", "RuleFault", "StoredSegment", "compile", "parse", "sentence"]
+__all__ = [
+    "Binding",
+    "Context",
+    "Rule",
+    "RuleError",
+    "RuleFault",
+    "StoredSegment",
+    "compile",
+    "parse",
+    "references",
+    "sentence",
+]

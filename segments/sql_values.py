@@ -134,7 +134,8 @@ _COMPARE: dict[Op, Callable[[Value, Value], Truth]] = {
 def compared(op: Op, left: Value, right: list[Value]) -> Truth:
     """`left op right` for the operators of order and equality; null when left is null."""
     if op is Op.BETWEEN:
-        return left.between(*right)
+        low, high = right
+        return left.between(low, high)
     if op in (Op.IN, Op.NOT_IN):
         return left.in_(right) if op is Op.IN else left.not_in(right)
     return _COMPARE[op](left, right[0])

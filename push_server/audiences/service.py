@@ -1,14 +1,130 @@
-"""Segments as others use them: ids behind public ids, members brought up to date, members by page."""
+"""Segments: making, editing and deleting them, and their members for those who send to them."""
 
 from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import select, text
+from sqlmodel import col
+from sqlmodel import select as select_rows
 
+import segments
+from push_server import clock
 from push_server.audiences.models import Segment, segment_member
-from push_server.audiences.refresh import refresh
+from push_server.audiences.refresh import evaluate, lock_segment, refresh
+from push_server.audiences.rules import SiteRules, read_uuid
+from push_server.customers.identity import lock_site
+from push_server.customers.models import Customer
 from push_server.db import SiteSession
-from push_server.errors import Fault, Invalid
+from push_server.errors import Conflict, Fault, Invalid, NotFound
+
+_EDIT_LOCK = 4 << 56  # apart from other advisory locks
+
+
+class MemberRow(NamedTuple):
+    """A member, and since when he is one."""
+
+    customer_id: int
+    external_id: str | None
+    anonymous_id: str | None
+    since: datetime
+
+
+def create_segment(session: SiteSession, name: str, rule: Any) -> Segment:
+    """Store a rule under a name and find its members; 422 with every fault of the rule."""
+    _lock_edits(session)
+    rules = SiteRules(session)
+    read = rules.parse(rule)
+    segment = Segment(name=name, rule=rule, sentence=rules.sentence(read))
+    session.add(segment)
+    session.flush()
+    evaluate(session, segment)
+    return segment
+
+
+def change_segment(session: SiteSession, public_id: str, changes: dict[str, Any]) -> Segment:
+    """Change `name`, `rule` or both. Members who stay keep their `since`."""
+    _lock_edits(session)
+    segment = find_segment(session, public_id)
+    lock_segment(session, segment)
+    segment.name = changes.get("name", segment.name)
+    if "rule" in changes:
+        rules = SiteRules(session, own_id=segment.public_id)
+        segment.sentence = rules.sentence(rules.parse(changes["rule"]))
+        segment.rule = changes["rule"]
+    segment.updated_at = clock.now()
+    session.add(segment)
+    session.flush()
+    if "rule" in changes:
+        _check_dependants(session, segment)
+        evaluate(session, segment)
+    return segment
+
+
+def delete_segment(session: SiteSession, public_id: str) -> None:
+    """Delete a segment; 409 while another one names it."""
+    _lock_edits(session)
+    segment = find_segment(session, public_id)
+    users = [user.name for user in _naming(session, segment)]
+    if users:
+        listed = ", ".join(f"“{name}”" for name in users[:5])
+        raise Conflict(
+            f"Other segments are made of this one: {listed}. Change or delete those first.", code="segment_in_use"
+        )
+    session.delete(segment)
+    session.flush()
+
+
+def find_segment(session: SiteSession, public_id: str) -> Segment:
+    """The segment with this id as it is stored; 404 without one."""
+    id = read_uuid(public_id)
+    found = session.exec(select_rows(Segment).where(Segment.public_id == id)).first() if id else None
+    if found is None:
+        raise NotFound("There is no segment with this id.", code="no_such_segment")
+    return found
+
+
+def fresh_segment(session: SiteSession, public_id: str) -> Segment:
+    """The segment with members, size and reach as of now."""
+    segment = find_segment(session, public_id)
+    assert segment.id is not None
+    refresh(session, [segment.id])
+    return segment
+
+
+def segments_page(session: SiteSession, after: int, limit: int) -> list[Segment]:
+    """Segments in the order they were made, beyond the row id `after`, each as of now."""
+    statement = select_rows(Segment).where(col(Segment.id) > after).order_by(col(Segment.id)).limit(limit)
+    found = list(session.exec(statement))
+    refresh(session, [segment.id for segment in found if segment.id is not None])
+    return found
+
+
+def member_rows(session: SiteSession, segment: Segment, after: int, limit: int) -> list[MemberRow]:
+    """Members with customer ids beyond `after`, ascending: a page stays right however members come and go."""
+    member = segment_member
+    statement = (
+        select(member.c.customer_id, col(Customer.external_id), col(Customer.anonymous_id), member.c.since)
+        .join(Customer, col(Customer.id) == member.c.customer_id)
+        .where(member.c.segment_id == segment.id, member.c.customer_id > after)
+        .order_by(member.c.customer_id)
+        .limit(limit)
+    )
+    return [MemberRow(*row) for row in session.sql(statement)]
+
+
+def segments_of_customer(session: SiteSession, customer_id: int) -> list[tuple[Segment, datetime]]:
+    """The segments that a customer is in as of now, and since when."""
+    every = session.exec(select_rows(Segment.id)).all()
+    refresh(session, [id for id in every if id is not None])
+    statement = (
+        select_rows(Segment, segment_member.c.since)
+        .join(segment_member, segment_member.c.segment_id == Segment.id)
+        .where(segment_member.c.customer_id == customer_id)
+        .order_by(col(Segment.id))
+    )
+    return [(segment, since) for segment, since in session.exec(statement)]
 
 
 def segment_ids(session: SiteSession, public_ids: Sequence[str], path: str) -> list[int]:
@@ -16,10 +132,9 @@ def segment_ids(session: SiteSession, public_ids: Sequence[str], path: str) -> l
 
     `path` is the JSON path of the list in the caller's body, such as `$.audience.include`.
     """
-    asked = [_uuid(text) for text in public_ids]
-    known = {id for id in asked if id is not None}
-    rows = session.exec(select(Segment).where(Segment.public_id.in_(known))).scalars()  # type: ignore[call-overload, attr-defined]
-    found: dict[UUID | None, int] = {row.public_id: row.id for row in rows}
+    asked = [read_uuid(id) for id in public_ids]
+    statement = select_rows(Segment).where(col(Segment.public_id).in_({id for id in asked if id is not None}))
+    found = {segment.public_id: segment.id for segment in session.exec(statement)}
     faults = [
         Fault(f"{path}[{index}]", "there is no segment with this id", "unknown_segment")
         for index, id in enumerate(asked)
@@ -27,30 +142,62 @@ def segment_ids(session: SiteSession, public_ids: Sequence[str], path: str) -> l
     ]
     if faults:
         raise Invalid("Some segments do not exist; `errors` names each.", code="unknown_segment", faults=faults)
-    return [found[id] for id in asked]
+    return [internal for id in asked if id is not None and (internal := found[id]) is not None]
 
 
-def materialise(session: SiteSession, segment_id: int) -> None:
-    """Bring the stored members of a segment up to this instant, so that `members_page` sees them."""
-    refresh(session, segment_id)
+def materialise(session: SiteSession, *segment_ids: int) -> None:
+    """Bring the stored members of segments up to this instant, so that `members_page` sees them.
+
+    Hand over all the segments of a transaction at once: they stay locked until it ends.
+    """
+    refresh(session, segment_ids)
 
 
 def members_page(
     session: SiteSession, include: Sequence[int], exclude: Sequence[int], after: int | None, limit: int
 ) -> list[int]:
     """The next `limit` customer ids beyond `after`, ascending: in any of `include` and in none of `exclude`."""
-    member = segment_member
-    excluded = select(member.c.customer_id).where(member.c.segment_id.in_(exclude))
+    member, other = segment_member, segment_member.alias()
     page = select(member.c.customer_id).where(member.c.segment_id.in_(include)).distinct()
     if exclude:
-        page = page.where(member.c.customer_id.not_in(excluded))
+        barred = select(other).where(other.c.segment_id.in_(exclude), other.c.customer_id == member.c.customer_id)
+        page = page.where(~barred.exists())
     if after is not None:
         page = page.where(member.c.customer_id > after)
     return list(session.sql(page.order_by(member.c.customer_id).limit(limit)).scalars())
 
 
-def _uuid(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except (ValueError, AttributeError, TypeError):
-        return None
+def _lock_edits(session: SiteSession) -> None:
+    """One edit of a site's segments at a time: two that are each right could close a circle together."""
+    lock_site(session.raw, session.site_id)
+    session.sql(text("select pg_advisory_xact_lock(:key)"), {"key": _EDIT_LOCK | session.site_id})
+
+
+def _naming(session: SiteSession, segment: Segment) -> list[Segment]:
+    """The segments whose rules name this one."""
+    id = str(segment.public_id)
+    every = session.exec(select_rows(Segment).order_by(col(Segment.id)))
+    return [other for other in every if id in map(_normal, segments.references(other.rule))]
+
+
+def _normal(id: str) -> str:
+    return str(read_uuid(id) or id)
+
+
+def _check_dependants(session: SiteSession, segment: Segment) -> None:
+    """The segments made of this one must still be readable: its new rule may have taken them too deep."""
+    rules, checked, waiting = SiteRules(session), set[UUID](), [segment]
+    while waiting:
+        for user in _naming(session, waiting.pop()):
+            if user.public_id not in checked:
+                checked.add(user.public_id)
+                waiting.append(user)
+                try:
+                    rules.parse(user.rule)
+                except Invalid:
+                    fault = Fault("$.rule", f"takes the segment “{user.name}” too deep", "too_deep")
+                    raise Invalid(
+                        f"With this rule the segment “{user.name}”, which is made of it, would be nested too deep.",
+                        code="invalid_rule",
+                        faults=[fault],
+                    ) from None

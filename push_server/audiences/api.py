@@ -1,0 +1,229 @@
+"""`/v1/segments`: stored rules, their members, and estimates; `/v1/customers/{external_id}/segments`."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from fastapi import Depends, Path, Query, Request, Response
+from pydantic import AfterValidator, BaseModel, Field, JsonValue
+
+from push_server import clock, http
+from push_server.audiences import service
+from push_server.audiences.estimate import estimate
+from push_server.audiences.models import Segment
+from push_server.customers.service import find_customer
+from push_server.errors import Fault, Invalid
+from push_server.fields import Body, Cursor, Limit, Name, storable
+from push_server.http import Page, cursor_id, encode_cursor, session_of
+from push_server.sites.access import Principal, require
+from push_server.sites.models import Scope
+from segments.moments import read_moment
+
+router = http.router("segments")
+
+Reader = Annotated[Principal, Depends(require(Scope.SEGMENTS_READ))]
+Writer = Annotated[Principal, Depends(require(Scope.SEGMENTS_WRITE))]
+Rule = Annotated[
+    JsonValue,
+    Field(
+        description='`{"version": 1, "where": NODE}`, in the rule language',
+        json_schema_extra={"type": "object"},
+        examples=[{"version": 1, "where": {"event": "Order Completed", "count": {"gte": 2}, "within": "90d"}}],
+    ),
+]
+
+At = Annotated[str, Field(description="RFC 3339, from 1970 to 2199", examples=["2024-05-31T09:00:00Z"])]
+NOT_GIVEN: Any = None  # a null that is written out is a fault
+_EARLIEST, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+
+
+class SegmentIn(Body):
+    """A rule with a name."""
+
+    name: Name
+    rule: Rule
+
+
+class SegmentChange(Body):
+    """What is to change; the rest stays."""
+
+    name: Name = NOT_GIVEN
+    rule: Rule = NOT_GIVEN
+
+
+class SegmentOut(BaseModel):
+    """A segment as of `fresh_at`; `reachable` members have an active subscription."""
+
+    id: str
+    name: str
+    rule: dict[str, Any]
+    sentence: str
+    size: int
+    reachable: int
+    fresh_at: str
+    state: str
+
+
+class SegmentPage(Page):
+    """A page of segments."""
+
+    data: list[SegmentOut]
+
+
+class MemberOut(BaseModel):
+    """A customer in a segment, and since when."""
+
+    external_id: str | None
+    anonymous_id: str | None
+    since: str
+
+
+class MemberPage(Page):
+    """A page of members."""
+
+    data: list[MemberOut]
+
+
+class MembershipOut(BaseModel):
+    """A segment that a customer is in."""
+
+    id: str
+    name: str
+    since: str
+
+
+class MembershipList(Page):
+    """The segments of a customer; there is one page."""
+
+    data: list[MembershipOut]
+
+
+class EstimateIn(Body):
+    """A rule, and the instant to count at (now)."""
+
+    rule: Rule
+    at: At = NOT_GIVEN
+
+
+class EstimateOut(BaseModel):
+    """How many customers the rule finds; `missing` counts those without a value, attribute by attribute."""
+
+    size: int
+    reachable: int
+    exact: bool
+    margin: int
+    missing: dict[str, int]
+    took_ms: int
+
+
+@router.post("/v1/segments", status_code=201)
+def post_segment(body: SegmentIn, request: Request, _principal: Writer) -> SegmentOut:
+    """Store a segment; the answer has its size already."""
+    return _out(service.create_segment(session_of(request), body.name, body.rule))
+
+
+@router.get("/v1/segments")
+def get_segments(request: Request, _principal: Reader, limit: Limit = 50, cursor: Cursor = None) -> SegmentPage:
+    """Segments in the order they were made."""
+    found = service.segments_page(session_of(request), cursor_id(cursor), limit + 1)
+    more = encode_cursor([found[limit - 1].id]) if len(found) > limit else None
+    return SegmentPage(data=[_out(segment) for segment in found[:limit]], next_cursor=more)
+
+
+@router.post("/v1/segments/estimate")
+def post_estimate(body: EstimateIn, request: Request, _principal: Reader) -> EstimateOut:
+    """Count who a rule would find, without storing anything."""
+    at = _instant(body.at) if "at" in body.model_fields_set else clock.now()
+    found = estimate(session_of(request), body.rule, at)
+    return EstimateOut(
+        size=found.size,
+        reachable=found.reachable,
+        exact=True,
+        margin=0,
+        missing=found.missing,
+        took_ms=found.took_ms,
+    )
+
+
+@router.get("/v1/segments/{segment_id}")
+def get_segment(segment_id: str, request: Request, _principal: Reader) -> SegmentOut:
+    """One segment."""
+    return _out(service.fresh_segment(session_of(request), segment_id))
+
+
+@router.patch("/v1/segments/{segment_id}")
+def patch_segment(segment_id: str, body: SegmentChange, request: Request, _principal: Writer) -> SegmentOut:
+    """Change name or rule; segments that are made of this one follow."""
+    changes = body.model_dump(exclude_unset=True)
+    return _out(service.change_segment(session_of(request), segment_id, changes))
+
+
+@router.delete("/v1/segments/{segment_id}", status_code=204)
+def delete_segment(segment_id: str, request: Request, _principal: Writer) -> Response:
+    """Delete a segment that no other one is made of."""
+    service.delete_segment(session_of(request), segment_id)
+    return Response(status_code=204)
+
+
+@router.get("/v1/segments/{segment_id}/members")
+def get_members(
+    segment_id: str,
+    request: Request,
+    _principal: Reader,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+    as_of: Annotated[str | None, Query(description="not available yet")] = None,
+) -> MemberPage:
+    """The members now, in an order of their own that holds from page to page."""
+    if as_of is not None:
+        raise Invalid(
+            "Members at a past instant are not available yet: leave out as_of.",
+            code="not_supported",
+            faults=[Fault("query:as_of", "not available yet", "not_supported")],
+        )
+    session = session_of(request)
+    rows = service.member_rows(session, service.fresh_segment(session, segment_id), cursor_id(cursor), limit + 1)
+    more = encode_cursor([rows[limit - 1].customer_id]) if len(rows) > limit else None
+    members = [
+        MemberOut(external_id=row.external_id, anonymous_id=row.anonymous_id, since=clock.rfc3339(row.since))
+        for row in rows[:limit]
+    ]
+    return MemberPage(data=members, next_cursor=more)
+
+
+@router.get("/v1/customers/{external_id:path}/segments")
+def get_segments_of_customer(
+    external_id: Annotated[str, Path(min_length=1, max_length=255), AfterValidator(storable)],
+    request: Request,
+    _principal: Reader,
+) -> MembershipList:
+    """The segments that a customer is in now."""
+    session = session_of(request)
+    customer = find_customer(session, external_id)
+    assert customer.id is not None
+    found = service.segments_of_customer(session, customer.id)
+    data = [MembershipOut(id=str(each.public_id), name=each.name, since=clock.rfc3339(since)) for each, since in found]
+    return MembershipList(data=data, next_cursor=None)
+
+
+def _out(segment: Segment) -> SegmentOut:
+    assert segment.fresh_at is not None
+    return SegmentOut(
+        id=str(segment.public_id),
+        name=segment.name,
+        rule=segment.rule,
+        sentence=segment.sentence,
+        size=segment.size or 0,
+        reachable=segment.reachable or 0,
+        fresh_at=clock.rfc3339(segment.fresh_at),
+        state=str(segment.state),
+    )
+
+
+def _instant(text: str) -> datetime:
+    moment = read_moment(text, UTC)
+    if moment is None or not _EARLIEST <= moment.at < _LATEST:
+        raise Invalid(
+            "`at` must be an instant such as 2024-05-31T09:00:00Z, from 1970 to 2199.",
+            faults=[Fault("$.at", "must be an RFC 3339 instant from 1970 to 2199", "bad_date")],
+        )
+    return moment.at

@@ -1,0 +1,131 @@
+"""The rule language bound to a site: its zone, its dictionary, its tables and its other segments."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import psycopg
+from sqlalchemy import Select, Table, text
+from sqlalchemy.exc import OperationalError
+from sqlmodel import SQLModel, select
+
+import segments
+from push_server.audiences.models import Segment
+from push_server.catalog.models import Product
+from push_server.customers.models import Customer
+from push_server.db import SiteSession
+from push_server.errors import Fault, Invalid
+from push_server.events.models import event, event_body, order_line, order_value, term
+from push_server.settings import settings
+from push_server.sites.models import Site
+
+
+class SiteRules:
+    """Reads and compiles rules of the session's site. Other segments are read once and remembered."""
+
+    def __init__(self, session: SiteSession, own_id: UUID | None = None) -> None:
+        self.session = session
+        self._segments: dict[str, segments.StoredSegment | None] = {}
+        self._nodes: dict[str, Any] = {}
+        self.zone = session.get_one(Site, session.site_id).time_zone
+        self.context = segments.Context(ZoneInfo(self.zone), self._segment, str(own_id) if own_id else None)
+
+    def parse(self, document: Any, root: str = "$.rule") -> segments.Rule:
+        """Read a rule; 422 with every fault, paths from the request body's root."""
+        try:
+            return segments.parse(document, self.context)
+        except segments.RuleError as error:
+            faults = [Fault(root + fault.path[1:], fault.message, fault.code) for fault in error.faults]
+            raise Invalid(
+                "The rule is not as the rule language wants it; `errors` names each place.",
+                code="invalid_rule",
+                faults=faults,
+            ) from None
+
+    def sentence(self, rule: segments.Rule) -> str:
+        """The rule in one English sentence."""
+        return segments.sentence(rule, self.context)
+
+    def members(self, rule: segments.Rule, at: datetime) -> Select[Any]:
+        """A select of the `customer_id` of each member at the instant."""
+        return segments.compile(rule.lower(), self._binding(), at)
+
+    def _binding(self) -> segments.Binding:
+        return segments.Binding(
+            site_id=self.session.site_id,
+            zone=self.zone,
+            customer=_table(Customer),
+            event=event,
+            event_body=event_body,
+            order_value=order_value,
+            order_line=order_line,
+            term=term,
+            product=_table(Product),
+            term_ids=self._term_ids,
+            segment=self._node,
+        )
+
+    def _segment(self, id: str) -> segments.StoredSegment | None:
+        if id not in self._segments:
+            public_id = read_uuid(id)
+            found = self.session.exec(select(Segment).where(Segment.public_id == public_id)) if public_id else ()
+            stored = [segments.StoredSegment(str(row.public_id), row.name, row.rule) for row in found]
+            self._segments[id] = stored[0] if stored else None
+        return self._segments[id]
+
+    def _node(self, id: str) -> Any:
+        if id not in self._nodes:
+            stored = self._segment(id)
+            assert stored is not None, "a segment that another one names cannot be deleted"
+            self._nodes[id] = self.parse(stored.rule).lower()
+        return self._nodes[id]
+
+    def _term_ids(self, what: str, texts: Sequence[str]) -> dict[str, int]:
+        rows = self.session.sql(
+            text("select text, id from term where site_id = :site and what = :what and text = any(:texts)"),
+            {"site": self.session.site_id, "what": what, "texts": list(texts)},
+        )
+        return {row.text: row.id for row in rows}
+
+
+def _table(model: type[SQLModel]) -> Table:
+    table: Table = model.__table__  # type: ignore[attr-defined]
+    return table
+
+
+def read_uuid(text: object) -> UUID | None:
+    """The UUID that a text writes, or None."""
+    try:
+        return UUID(text) if isinstance(text, str) else None
+    except ValueError:
+        return None
+
+
+# Compiling a generated statement costs more than it saves; a plan for the values at hand beats a general one; hash
+# tables over a million ids want more than the default 4 MB.
+_TUNED = text(
+    "select set_config('statement_timeout', :timeout, true), set_config('jit', 'off', true),"
+    " set_config('plan_cache_mode', 'force_custom_plan', true), set_config('work_mem', '64MB', true)"
+)
+
+
+@contextmanager
+def evaluation(session: SiteSession) -> Iterator[None]:
+    """Statements of rules run in here, bounded in time: 422 when one takes longer."""
+    seconds = settings().rule_timeout
+    before = session.sql(text("select current_setting('statement_timeout')")).scalar_one()
+    session.sql(_TUNED, {"timeout": f"{round(seconds * 1000)}ms"})
+    try:
+        yield
+    except OperationalError as error:
+        if isinstance(error.orig, psycopg.errors.QueryCanceled):
+            raise Invalid(
+                f"Finding the members took longer than {seconds:g} s and was stopped. Narrow the windows, or split"
+                " the rule into segments of its own.",
+                code="rule_too_slow",
+            ) from None
+        raise
+    session.sql(text("select set_config('statement_timeout', :before, true)"), {"before": before})
