@@ -73,15 +73,21 @@ class Person:
     favourite: str
     purchases: tuple[Purchase, ...]
 
+    @property
+    def anonymous_id(self) -> str:
+        """What his browser calls itself."""
+        return f"browser-{self.customer}"
+
     def event(self) -> dict[str, Any]:
-        """The `identify` event."""
+        """The `identify` event, by which the server knows whose browser it is."""
         traits = {
             "first_name": self.first_name,
             "last_name": self.last_name,
             "birthday": self.birthday.isoformat(),
             "favourite": self.favourite,
         }
-        return {"type": "identify", "messageId": f"person-{self.customer}", "userId": self.customer, "traits": traits}
+        ids = {"userId": self.customer, "anonymousId": self.anonymous_id}
+        return {"type": "identify", "messageId": f"person-{self.customer}", **ids, "traits": traits}
 
 
 @dataclass(frozen=True, slots=True)

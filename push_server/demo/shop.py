@@ -21,7 +21,7 @@ class ShopServer:
 
     def start(self, api: str, public_key: str) -> None:
         """Serve from now on, in a thread."""
-        config = f"window.HOMING_SHOP = {json.dumps({'api': api, 'key': public_key})};\n"
+        config = f"self.HOMING_SHOP = {json.dumps({'api': api, 'key': public_key})};\n"
         self._server.config = config.encode()  # type: ignore[attr-defined]
         threading.Thread(target=self._server.serve_forever, name="shop", daemon=True).start()
 

@@ -106,7 +106,7 @@ class Story:
             person, browser = pair
             body = {
                 "subscription": browser.subscription(self.shop.push_service),
-                "anonymousId": f"browser-{person.customer}",
+                "anonymousId": person.anonymous_id,
                 "userId": person.customer,
                 "context": {"locale": "en", "timezone": "Europe/Budapest", "page": {"url": self.shop.url}},
             }
