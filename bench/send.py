@@ -20,6 +20,7 @@ import requests
 import typer
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -36,7 +37,7 @@ from push_server.webpush.response import Outcome, judge
 CONTACT = "mailto:operator@shop.example"
 BROWSERS = 8192  # twice as many as parsed keys are kept, so that none is found again
 OURS, README, SESSION = "homing", "pywebpush, README loop", "pywebpush, one session"
-ENCRYPT_OURS, ENCRYPT_THEIRS, CURVE = "encrypting alone: homing", "encrypting alone: pywebpush", "curve limit"
+ENCRYPT_OURS, ENCRYPT_THEIRS, CURVE = "encryption, homing", "encryption, pywebpush", "curve limit"
 
 
 @dataclass(slots=True)
@@ -217,15 +218,15 @@ def _rows(contenders: list[Contender]) -> list[Row]:
 
 
 def _show(result: dict[str, Any], console: Console) -> None:
-    table = Table(title="Messages a second (medians)")
+    table = Table(title="Messages a second (medians)", box=SIMPLE_HEAD, padding=(0, 1))
     table.add_column("", no_wrap=True)
-    for heading in ("per core", "spread", "wall", "× README", "× curve", "messages"):
+    for heading in ("per core", "±", "wall", "×README", "×curve", "sent"):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in result["rows"]:
         table.add_row(
             row["name"],
             f"{row['per_core']:,.0f}",
-            f"{row['slowest']:,.0f} – {row['fastest']:,.0f}",
+            f"{(row['fastest'] - row['slowest']) / row['per_core'] / 2:.0%}",
             f"{row['wall']:,.0f}",
             "" if row["times_readme"] is None else f"{row['times_readme']:.1f}",
             "" if row["of_curve_limit"] is None else f"{row['of_curve_limit']:.2f}",
@@ -235,7 +236,7 @@ def _show(result: dict[str, Any], console: Console) -> None:
     console.print(table)
     sink = result["sink"]
     console.print(
-        f"{result['turns']} turns each, taking turns; sent {result['sent']:,}, the sink received {sink['received']:,}, "
+        f"± is half of what lies between the slowest and the fastest of {result['turns']} turns. Sent {result['sent']:,}, the sink received {sink['received']:,}, "
         f"refused {sink['rejected']:,}, decrypted {sink['decrypted']:,} of them. "
         f"{result['cores']} cores, load {result['load']}."
     )
