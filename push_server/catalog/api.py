@@ -1,5 +1,6 @@
 """`/v1/products`: the shop's catalogue, with its price and stock history."""
 
+import re
 from typing import Annotated, Any
 
 from fastapi import Depends, Query, Request
@@ -18,11 +19,12 @@ from push_server.sites.models import Scope
 router = http.router("products")
 MAX_PRODUCTS = 1000
 MAX_HISTORY = 1000
+_ADDRESS = re.compile(r"https?://[^\s/?#@]+(?:[/?#]\S*)?", re.IGNORECASE)
 
 
 def _link(url: str) -> str:
-    if not url.startswith(("https://", "http://")) and not (url.startswith("/") and not url.startswith("//")):
-        raise PydanticCustomError("url", "must be an http(s) address, or a path of the shop that starts with /")
+    if not _ADDRESS.fullmatch(url):
+        raise PydanticCustomError("url", "must be an absolute http(s) address")
     return storable(url)
 
 

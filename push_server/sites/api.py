@@ -3,9 +3,7 @@
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationInfo, field_validator
-from pydantic.json_schema import SkipJsonSchema
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from push_server import clock, http, security
 from push_server.fields import Body, Name
@@ -17,8 +15,15 @@ from push_server.sites.models import Scope, Site
 router = http.router("site")
 
 Reader = Annotated[Principal, Depends(require(Scope.SITE_READ))]
-Absent = SkipJsonSchema[None]
 Writer = Annotated[Principal, Depends(require(Scope.SITE_WRITE))]
+
+
+def _kept() -> Any:
+    """The value of a field that was not given; null is none of its values, so its schema does not name it."""
+    return None
+
+
+Kept = Field(default_factory=_kept)
 
 
 class Prompt(Body):
@@ -43,21 +48,14 @@ class SitePatch(Body):
         }
     )
 
-    name: Name | Absent = None
-    origins: list[Name] | Absent = Field(default=None, min_length=1, max_length=50)
-    time_zone: Name | Absent = None
-    currency: Name | Absent = None
-    contact: Name | Absent = Field(default=None, description="mailto: or https:, told to push services")
-    identity_verification: bool | Absent = Field(default=None, description="demand userHash with every userId")
-    secret_orders_only: bool | Absent = Field(default=None, description="Order * and Loyalty * by the secret key only")
+    name: Name = Kept
+    origins: list[Name] = Field(default_factory=_kept, min_length=1, max_length=50)
+    time_zone: Name = Kept
+    currency: Name = Kept
+    contact: Name = Field(default_factory=_kept, description="mailto: or https:, told to push services")
+    identity_verification: bool = Field(default_factory=_kept, description="demand userHash with every userId")
+    secret_orders_only: bool = Field(default_factory=_kept, description="Order * and Loyalty * by the secret key only")
     prompt: Prompt | None = Field(default=None, description="null puts the SDK's own texts back")
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _no_null(cls, value: object, info: ValidationInfo) -> object:
-        if value is None and info.field_name != "prompt":
-            raise PydanticCustomError("null", "cannot be null; leave the field out to keep it as it is")
-        return value
 
 
 class SiteOut(BaseModel):

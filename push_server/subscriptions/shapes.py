@@ -62,7 +62,7 @@ class PushSubscription(BrowserBody):
     """PushSubscription.toJSON() of the Push API."""
 
     endpoint: Annotated[Endpoint, AfterValidator(_push_service)]
-    expirationTime: int | float | None = None
+    expirationTime: float | None = None
     keys: Keys
 
 
