@@ -236,7 +236,8 @@ def _show(result: dict[str, Any], console: Console) -> None:
     console.print(table)
     sink = result["sink"]
     console.print(
-        f"± is half of what lies between the slowest and the fastest of {result['turns']} turns. Sent {result['sent']:,}, the sink received {sink['received']:,}, "
+        f"± is half of what lies between the slowest and the fastest of {result['turns']} turns. "
+        f"Sent {result['sent']:,}, the sink received {sink['received']:,}, "
         f"refused {sink['rejected']:,}, decrypted {sink['decrypted']:,} of them. "
         f"{result['cores']} cores, load {result['load']}."
     )

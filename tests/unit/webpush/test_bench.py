@@ -6,9 +6,9 @@ import sys
 
 
 def test_the_sink_receives_and_accepts_every_message_that_is_counted() -> None:
+    command = "import sys; from bench.cli import main; sys.exit(main(sys.argv[1:]))"
     done = subprocess.run(
-        [sys.executable, "-c", "import sys; from bench.cli import main; sys.exit(main(sys.argv[1:]))"]
-        + ["send", "--messages", "100", "--seconds", "1", "--json"],
+        [sys.executable, "-c", command, "send", "--messages", "100", "--seconds", "1", "--json"],
         capture_output=True,
         text=True,
         timeout=120,
