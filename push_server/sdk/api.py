@@ -15,7 +15,7 @@ router = new_router("sdk")
 
 # A day: as long as browsers at most keep an imported worker script. After it the ETag saves the transfer.
 FILE_CACHING = "public, max-age=86400, stale-while-revalidate=604800"
-CONFIG_CACHING = "public, max-age=300"
+CONFIG_CACHING = "public, max-age=60"  # a changed site is told to its visitors within a minute
 
 SCRIPT: dict[int | str, dict[str, Any]] = {
     200: {"content": {"text/javascript": {}}, "description": "The script"},

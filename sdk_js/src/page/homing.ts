@@ -164,13 +164,17 @@ export function createHoming(options: Options) {
     navigator.serviceWorker.startMessages();
   }
 
-  /** Run `[name, ...arguments]`; a rejection that nobody handles stays out of the page's error reports. */
-  function run(call: unknown): Promise<unknown> {
+  /** Run `[name, ...arguments]`, or a function. All of it at once, since a click's gesture does not last. */
+  async function act(call: unknown): Promise<unknown> {
+    if (typeof call === "function") return call();
     const [name, ...given] = Array.isArray(call) ? call : [call];
-    const known = Object.keys(calls).includes(name as string);
-    const result = known
-      ? (calls as Record<string, Call>)[name as string]!(...given)
-      : Promise.reject(new HomingError("unknown_method", `homing.${String(name)} does not exist.`));
+    if (Object.keys(calls).includes(name as string)) return (calls as Record<string, Call>)[name as string]!(...given);
+    throw new HomingError("unknown_method", `homing.${String(name)} does not exist.`);
+  }
+
+  /** The same; a rejection that nobody handles stays out of the page's error reports. */
+  function run(call: unknown): Promise<unknown> {
+    const result = act(call);
     result.catch(() => undefined);
     return result;
   }

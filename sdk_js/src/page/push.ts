@@ -72,6 +72,7 @@ function activation(registration: ServiceWorkerRegistration): Promise<void> {
 export function createPush(where: Where, store: Store, identity: Identity, config: () => Promise<Config>) {
   const { api, key } = where;
   const url = api + "/v1/subscriptions";
+  let turn: Promise<any> = Promise.resolve();
   const script = new URL(where.worker || DEFAULT_WORKER, location.href).href;
   const scope = new URL(where.scope || ".", where.scope ? location.href : script).href;
 
@@ -127,7 +128,11 @@ export function createPush(where: Where, store: Store, identity: Identity, confi
     }
   }
 
-  async function tell(topics: string[] | undefined, always: boolean): Promise<Subscription> {
+  /** One at a time: a refresh and a click at once would each make a subscription. */
+  const tell = (topics?: string[], always?: boolean): Promise<Subscription> =>
+    (turn = turn.catch(() => undefined).then(() => tellNow(topics, always)));
+
+  async function tellNow(topics?: string[], always?: boolean): Promise<Subscription> {
     const { site, vapid_public_key: applicationServerKey } = await config();
     const told = store.get<Told>("told");
     const { subscription, former } = await ensure(applicationServerKey);
@@ -140,7 +145,15 @@ export function createPush(where: Where, store: Store, identity: Identity, confi
     await update<SiteRecord>("site", () => ({ ...person, api, key, name: site, applicationServerKey, endpoint })).catch(
       () => undefined,
     );
-    const body = { writeKey: key, subscription, ...person, previousEndpoint, topics, context: context() };
+    const body = {
+      ...person,
+      writeKey: key,
+      subscription,
+      applicationServerKey,
+      previousEndpoint,
+      topics,
+      context: context(),
+    };
     const { id } = await (await reach(post(url, body))).json();
     const now: Subscription = { id, topics: topics || told?.topics || [] };
     store.set("told", { ...now, endpoint, who, at: Date.now() } satisfies Told);
@@ -179,7 +192,7 @@ export function createPush(where: Where, store: Store, identity: Identity, confi
     /** At a page load, and when the person changed: tell the server if there is anything to tell. */
     async refresh(): Promise<void> {
       if (permission() !== "granted") return;
-      if (store.get("told") || (await existing())) await tell(undefined, false);
+      if (store.get("told") || (await existing())) await tell();
       (await ours())?.active?.postMessage({ homing: "flush" });
     },
   };

@@ -96,8 +96,11 @@ export function install(self: ServiceWorkerGlobalScope): void {
       }));
     const { key: writeKey, anonymousId, userId, userHash } = site;
     const previousEndpoint = old?.endpoint || site.endpoint;
-    const body = { writeKey, subscription, anonymousId, userId, userHash, previousEndpoint, context: {} };
+    const made = subscription.options.applicationServerKey;
+    // Standard base64, which the server takes for base64url too.
+    const applicationServerKey = made ? btoa(String.fromCharCode(...new Uint8Array(made))) : site.applicationServerKey;
     const { endpoint } = subscription;
+    const body = { writeKey, subscription, applicationServerKey, anonymousId, userId, userHash, previousEndpoint };
     await update<SiteRecord>("site", (now) => ({ ...(now || site), endpoint, pending: JSON.stringify(body) }));
     await flush(registration);
   }

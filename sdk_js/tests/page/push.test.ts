@@ -26,7 +26,7 @@ it("subscribes and tells the server who, with which key, and leaves the worker w
   const endpoint = "https://push.service/1";
   expect(posts()[0]).toMatchObject({
     type: "text/plain;charset=UTF-8",
-    body: { writeKey: "pk_1", userId: "u1", userHash: "ff", topics: ["sales"], subscription: { endpoint } },
+    body: { writeKey: "pk_1", userId: "u1", userHash: "ff", topics: ["sales"], subscription: { endpoint }, applicationServerKey: VAPID },
   });
   expect(posts()[0]!.body.context).toMatchObject({ locale: navigator.language, page: { url: location.href } });
   expect(await calls.subscription()).toEqual({ id: "sub_1", topics: ["sales"] });
@@ -57,6 +57,17 @@ it("tells again only when a day has passed, or the person or the endpoint change
   await visit();
   vi.useRealTimers();
   expect(posts()).toHaveLength(4);
+});
+
+it("makes one subscription when a refresh and a click meet", async () => {
+  await openPage().calls.subscribe();
+  await browser.subscription.unsubscribe();
+  const { calls } = openPage(); // refreshes
+  await calls.identify("u1"); // refreshes again
+  await calls.subscribe();
+  await settle();
+  expect(browser.made).toBe(2);
+  expect(posts().at(-1)!.body).toMatchObject({ userId: "u1", subscription: { endpoint: "https://push.service/2" } });
 });
 
 it("moves a subscription to the site's new key", async () => {
@@ -103,7 +114,8 @@ it("gives each hindrance its code", async () => {
     code: "origin_not_allowed",
     message: "No.",
   });
-  server.answers["/v1/sdk/config"] = [{ status: 401, body: { code: "unknown_key" } }];
+  const unknown = { status: 401, body: { code: "unknown_key" } };
+  server.answers["/v1/sdk/config"] = [unknown, unknown]; // the refresh at loading, and the call
   await expect(openPage().calls.subscribe()).rejects.toMatchObject({ code: "not_configured" });
   browser.permission = "denied";
   await expect(calls.subscribe()).rejects.toMatchObject({ code: "denied" });

@@ -39,6 +39,19 @@ it("takes calls made before it loaded and after, by queue and by name", async ()
   expect(server.to("/v1/batch")[0]!.url).toBe("https://push.example/v1/batch");
 });
 
+it("runs a queued function once it has loaded", async () => {
+  const seen: unknown[] = [];
+  (window as any).homing = [
+    () => seen.push((window as any).homing.loaded),
+    () => {
+      throw new Error("the shop's own");
+    },
+  ];
+  await load();
+  await settle();
+  expect(seen).toEqual([true]);
+});
+
 it("answers with promises, and rejects with a code what it does not know", async () => {
   const homing = await load();
   expect(await homing.permission()).toBe("default");

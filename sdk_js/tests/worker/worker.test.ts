@@ -54,7 +54,11 @@ beforeEach(async () => {
       },
       pushManager: {
         getSubscription: async () => null,
-        subscribe: async () => ({ endpoint: "https://push.service/new", toJSON: () => ({ endpoint: "https://push.service/new" }) }),
+        subscribe: async (options: { applicationServerKey: Uint8Array }) => ({
+          endpoint: "https://push.service/new",
+          options: { applicationServerKey: options.applicationServerKey.buffer },
+          toJSON: () => ({ endpoint: "https://push.service/new" }),
+        }),
       },
       sync: { register: async (tag: string) => void synced.push(tag) },
     },
@@ -167,6 +171,7 @@ it("renews a subscription that the browser dropped, and tells the server until i
       anonymousId: "anon",
       userId: "u1",
       previousEndpoint: "https://push.service/old",
+      applicationServerKey: "BPAA",
       subscription: { endpoint: "https://push.service/new" },
     },
   });
