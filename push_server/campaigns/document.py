@@ -47,7 +47,7 @@ def _weight(value: object) -> object:
 
 
 def _as_written(value: float) -> float | int:
-    return int(value) if value.is_integer() else value
+    return int(value) if float(value).is_integer() else value
 
 
 def _absent(value: object) -> None:

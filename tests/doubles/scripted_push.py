@@ -1,0 +1,128 @@
+"""A push service over plain HTTP that answers as its script says, and keeps what arrived, decrypted."""
+
+import socket
+import threading
+from collections import Counter, defaultdict, deque
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any
+
+from push_server.demo.browsers import Browser
+from push_server.demo.push_service import check_push
+from push_server.security import unb64url
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A status, with a Retry-After; or no answer: the connection is reset, or the request waits for `release`."""
+
+    status: int = 201
+    retry_after: int | None = None
+    reset: bool = False
+    wait: bool = False
+
+
+@dataclass(frozen=True)
+class Arrived:
+    """A push request that was answered 201, decrypted."""
+
+    token: str
+    headers: dict[str, str]
+    payload: dict[str, Any]
+
+    @property
+    def notification(self) -> dict[str, Any]:
+        """What the browser shows."""
+        shown: dict[str, Any] = self.payload["notification"]
+        return shown
+
+
+class ScriptedPush:
+    """`script[token]` holds the answers to come for one subscription; after them, and for the others, 201."""
+
+    def __init__(self) -> None:
+        self.browsers: dict[str, Browser] = {}
+        self.script: dict[str, deque[Answer]] = defaultdict(deque)
+        self.arrived: list[Arrived] = []
+        self.asked: Counter[str] = Counter()
+        self.refused: list[str] = []
+        self.waiting = threading.Semaphore(0)
+        self.release = threading.Event()
+        self._lock = threading.Lock()
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self._server.daemon_threads = True
+        self.origin = f"http://127.0.0.1:{self._server.server_port}"
+
+    def __enter__(self) -> "ScriptedPush":
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self.release.set()
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    def browser(self, token: str, vapid_public_key: str) -> Browser:
+        """A browser that subscribes here."""
+        self.browsers[token] = Browser.create(token, vapid_public_key)
+        return self.browsers[token]
+
+    def shown(self) -> Counter[str]:
+        """How often a message arrived, by token."""
+        return Counter(one.token for one in self.arrived)
+
+    def answer(self, token: str, headers: dict[str, str], body: bytes) -> Answer:
+        """What to say to a request; one that no push service would take is refused with 400."""
+        browser = self.browsers[token]
+        with self._lock:
+            self.asked[token] += 1
+            answer = self.script[token].popleft() if self.script[token] else Answer()
+        rejection = check_push(
+            headers,
+            body,
+            origin=self.origin,
+            application_server_key=unb64url(browser.application_server_key),
+            now=datetime.now(UTC),
+        )
+        payload = browser.open(body)
+        if rejection is not None or payload is None:
+            self.refused.append(f"{token}: {rejection}")
+            return Answer(400)
+        if answer.wait:
+            self.waiting.release()
+            self.release.wait(30)
+        if answer.status == 201 and not answer.reset:
+            with self._lock:
+                self.arrived.append(Arrived(token, headers, payload))
+        return answer
+
+
+def _handler(service: ScriptedPush) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            answer = service.answer(self.path.rpartition("/")[2], headers, body)
+            if answer.reset:
+                self.close_connection = True
+                self.connection.shutdown(socket.SHUT_RDWR)
+                return
+            try:
+                self.send_response(answer.status)
+                if answer.retry_after is not None:
+                    self.send_header("Retry-After", str(answer.retry_after))
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+            except OSError:
+                pass  # whoever asked is gone
+
+        def log_message(self, *_: object) -> None:
+            """Quiet."""
+
+    return Handler
