@@ -21,4 +21,4 @@ def parse_id(text: str, what: str) -> UUID:
     try:
         return UUID(text)
     except ValueError:
-        raise NotFound(f"There is no {what} with this id.") from None
+        raise NotFound(f"There is no {what} with this id.", code=f"no_such_{what}") from None

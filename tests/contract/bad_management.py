@@ -118,3 +118,153 @@ SITES = [
     Bad("POST", "/v1/site/keys", 422, "invalid", json={"name": "k", "scopes": ["all"]}, fault="$.scopes[0]"),
     Bad("DELETE", "/v1/site/keys/none", 404, "no_such_key"),
 ]
+
+
+def rule(fault: str, where: Any, **more: Any) -> Bad:
+    body = {"name": "s", "rule": {"version": 1, "where": where, **more}}
+    return Bad("POST", "/v1/segments", 422, "invalid_rule", json=body, fault=fault)
+
+
+def campaign(fault: str, code: str = "invalid", **change: Any) -> Bad:
+    notification = {"title": "Hi", "url": "https://shop.example", **change.pop("notification", {})}
+    body = {"name": "c", "audience": {"include": [NO_ID]}, "variants": [{"notification": notification}], **change}
+    return Bad("POST", "/v1/campaigns", 422, code, json=body, fault=fault)
+
+
+BOUGHT = {"event": "Order Completed"}
+AT = "$.rule.where"
+SEGMENTS = [
+    rule(AT, 7),
+    rule(AT, {}),
+    rule(AT, {"some": []}),
+    rule(f"{AT}.all", {"all": {}}),
+    rule(f"{AT}.all[1]", {"all": [BOUGHT, "x"]}),
+    rule(f"{AT}.all[0].event", {"all": [{"event": 7}]}),
+    rule(f"{AT}.not.not.event", {"not": {"not": {"event": None}}}),
+    rule(f"{AT}.count.gte", BOUGHT | {"count": {"gte": "3"}}),
+    rule(f"{AT}.count", BOUGHT | {"count": {}}),
+    rule(f"{AT}.sum", BOUGHT | {"count": {"gte": 1}, "sum": {"of": "revenue", "gte": 1}}),
+    rule(f"{AT}.within", BOUGHT | {"within": "a while"}),
+    rule(f"{AT}.within", BOUGHT | {"within": "-3d"}),
+    rule(f"{AT}.within", BOUGHT | {"within": "999999999999999w"}),
+    rule(f"{AT}.from", BOUGHT | {"from": "yesterday"}),
+    rule(f"{AT}.colour", BOUGHT | {"colour": "red"}),
+    rule(f"{AT}.where.category.like", BOUGHT | {"where": {"category": {"like": "dog"}}}),
+    rule(f"{AT}.sum.of", BOUGHT | {"sum": {"gte": 1}}),
+    rule(f"{AT}.last.before", BOUGHT | {"last": {"before": 30}}),
+    rule(AT, {"attribute": "country"}),
+    rule(f"{AT}.ne", {"attribute": "country", "eq": "HU", "ne": "NO"}),
+    rule(f"{AT}.in", {"attribute": "country", "in": "HU"}),
+    rule(f"{AT}.between", {"attribute": "age", "between": [1]}),
+    rule(f"{AT}.eq", {"attribute": "country", "eq": "\0"}),
+    rule(f"{AT}.eq", {"attribute": "country", "eq": "\ud800"}),
+    rule(f"{AT}.gte", {"attribute": "age", "gte": 1e308 * 10}),
+    rule(f"{AT}.segment", {"segment": NO_ID}),
+    rule(f"{AT}.segment", {"segment": "none"}),
+    rule(f"{AT}.sample.percent", {"sample": {"percent": 101, "salt": "x"}}),
+    rule("$.rule.colour", {"all": []}, colour="red"),
+    rule(AT, {"rank": {"by": BOUGHT}}),
+    Bad(
+        "POST",
+        "/v1/segments",
+        422,
+        "invalid_rule",
+        json={"name": "s", "rule": {"version": 2, "where": {"all": []}}},
+        fault="$.rule.version",
+    ),
+    Bad(
+        "POST",
+        "/v1/segments",
+        422,
+        "invalid_rule",
+        json={"name": "s", "rule": {"where": {"all": []}}},
+        fault="$.rule.version",
+    ),
+    Bad("POST", "/v1/segments", 422, "invalid_rule", json={"name": "s", "rule": None}, fault="$.rule"),
+    Bad(
+        "POST",
+        "/v1/segments",
+        422,
+        "invalid",
+        json={"name": "", "rule": {"version": 1, "where": {"all": []}}},
+        fault="$.name",
+    ),
+    Bad(
+        "POST",
+        "/v1/segments",
+        422,
+        "invalid",
+        json={"name": "\ud800", "rule": {"version": 1, "where": {"all": []}}},
+        fault="$.name",
+    ),
+    Bad(
+        "POST",
+        "/v1/segments/estimate",
+        422,
+        "invalid_rule",
+        json={"rule": {"version": 1, "where": {"all": 1}}},
+        fault="$.rule.where.all",
+    ),
+    Bad(
+        "POST",
+        "/v1/segments/estimate",
+        422,
+        "invalid",
+        json={"rule": {"version": 1, "where": {"all": []}}, "at": "noon"},
+        fault="$.at",
+    ),
+    Bad(
+        "POST",
+        "/v1/segments/estimate",
+        400,
+        "bad_request",
+        raw=b'{"rule":{"version":1,"where":' + b'{"not":' * 5000 + b"{}" + b"}" * 5002,
+    ),
+    Bad(
+        "POST",
+        "/v1/segments/estimate",
+        422,
+        "invalid",
+        raw=b'{"rule":{"version":1,"where":' + b'{"not":' * 500 + b'{"all":[]}' + b"}" * 502,
+    ),
+    Bad("GET", f"/v1/segments/{NO_ID}", 404, "no_such_segment"),
+    Bad("GET", "/v1/segments/none", 404, "no_such_segment"),
+    Bad("GET", f"/v1/segments/{NO_ID}/members", 404, "no_such_segment"),
+    Bad("PATCH", f"/v1/segments/{NO_ID}", 404, "no_such_segment", json={"name": "x"}),
+    Bad("DELETE", f"/v1/segments/{NO_ID}", 404, "no_such_segment"),
+    Bad("GET", "/v1/segments?cursor=x", 400, "bad_cursor"),
+    Bad("GET", "/v1/customers/nobody/segments", 404, "no_such_customer"),
+]
+CAMPAIGNS = [
+    campaign("$.audience.include[0]", "unknown_segment"),
+    campaign("$.audience.include[0]", "unknown_segment", audience={"include": ["none"]}),
+    campaign("$.audience.include", audience={"include": []}),
+    campaign("$.variants", variants=[]),
+    campaign(
+        "$.variants[0].weight", variants=[{"weight": -1, "notification": {"title": "t", "url": "https://a.example"}}]
+    ),
+    campaign("$.variants[0].notification.title", notification={"title": ""}),
+    campaign("$.variants[0].notification.title", notification={"title": "{{ customer.name"}),
+    campaign("$.variants[0].notification.title", notification={"title": "{% include 'x' %}"}),
+    campaign("$.variants[0].notification.url", notification={"url": "javascript:1"}),
+    campaign("$.variants[0].notification.colour", notification={"colour": "red"}),
+    campaign("$.variants[0].notification.data", notification={"data": [1]}),
+    campaign("$.ttl", ttl=-1),
+    campaign("$.ttl", ttl=10**12),
+    campaign("$.ttl", ttl="60"),
+    campaign("$.urgency", urgency="urgent"),
+    campaign("$.topic", topic="ő"),
+    campaign("$.holdout_percent", holdout_percent=101),
+    campaign("$.schedule", schedule={"at": "2030-01-01T00:00:00Z"}),
+    campaign("$.name", name=" "),
+    Bad("GET", f"/v1/campaigns/{NO_ID}", 404, "no_such_campaign"),
+    Bad("GET", "/v1/campaigns/none", 404, "no_such_campaign"),
+    Bad("POST", f"/v1/campaigns/{NO_ID}/preview", 404, "no_such_campaign", json={}),
+    Bad("POST", f"/v1/campaigns/{NO_ID}/send", 404, "no_such_campaign"),
+    Bad("POST", f"/v1/campaigns/{NO_ID}/test", 404, "no_such_campaign", json={"customer": "u"}),
+    Bad("POST", f"/v1/campaigns/{NO_ID}/test", 422, "invalid", json={"customer": 7}, fault="$.customer"),
+    Bad("GET", f"/v1/campaigns/{NO_ID}/report", 404, "no_such_campaign"),
+    Bad("GET", f"/v1/campaigns/{NO_ID}/deliveries", 404, "no_such_campaign"),
+    Bad("GET", f"/v1/campaigns/{NO_ID}/deliveries?state=lost", 422, "invalid", fault="query:state"),
+    Bad("GET", "/v1/campaigns?cursor=W10", 400, "bad_cursor"),
+]

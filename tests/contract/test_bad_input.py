@@ -21,6 +21,8 @@ TABLE = {
     "customers": bad_management.CUSTOMERS,
     "products": bad_management.PRODUCTS,
     "site": bad_management.SITES,
+    "segments": bad_management.SEGMENTS,
+    "campaigns": bad_management.CAMPAIGNS,
 }
 
 
