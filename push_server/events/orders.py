@@ -130,7 +130,12 @@ def read_order(name: str, properties: bytes, fallback_id: str, path: str, faults
 
     An order without `order_id` goes by its message's id; a change must name its order.
     """
-    kind, document, before = ORDER_EVENTS[name], _exact.decode(properties), len(faults)
+    kind, before = ORDER_EVENTS[name], len(faults)
+    try:
+        document = _exact.decode(properties)
+    except (ValueError, ArithmeticError):
+        faults.append(Fault(path, "holds a number that is too small or too large", "out_of_range"))
+        return None
     order_id = _id(document.get("order_id"), f"{path}.order_id", faults)
     if order_id is None:
         if kind != "completed" and len(faults) == before:

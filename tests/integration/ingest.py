@@ -3,6 +3,7 @@
 import json
 from base64 import b64encode
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -66,3 +67,10 @@ def shop(db: Database) -> Iterator[Shop]:
         site_id = session.site_id
     with TestClient(create_app(), raise_server_exceptions=False) as client:
         yield Shop(client, db, site_id, new.public_key, new.secret_key)
+
+
+@contextmanager
+def second_application() -> Iterator[TestClient]:
+    """Another application on the same database, with a writer of its own, as in another process."""
+    with TestClient(create_app(), raise_server_exceptions=False) as client:
+        yield client
