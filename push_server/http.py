@@ -281,9 +281,14 @@ def install_error_handlers(app: FastAPI) -> None:
     def data(_request: Request, error: Any) -> Response:
         return problem_response(database_error(error))
 
+    def internal(_request: Request, _error: Exception) -> Response:
+        # Starlette raises it again after this answer, so that the server logs it with its traceback.
+        return problem_response(errors.HomingError("Something broke on our side and was logged; try again later."))
+
     app.add_exception_handler(errors.HomingError, homing)
     app.add_exception_handler(RequestValidationError, validation)
     app.add_exception_handler(HTTPException, http)
+    app.add_exception_handler(Exception, internal)
     app.add_exception_handler(DBAPIError, data)
     app.add_exception_handler(PoolTimeout, data)
     app.add_exception_handler(UnicodeEncodeError, data)
