@@ -57,18 +57,17 @@ def autopush() -> Iterator[Autopush]:
 
 @pytest.fixture(scope="session")
 def site(postgres: EmbeddedPostgres, valkey: EmbeddedValkey, autopush: Autopush, scratch: Path) -> Iterator[Site]:
-    """API, worker and scheduler as processes of their own, and a shop on another origin."""
+    """`homing up` on a database of its own, and a shop on another origin."""
     name, cluster = f"browser_{uuid4().hex[:8]}", postgres.url.rsplit("/", 1)[0]
     with psycopg.connect(f"{cluster}/postgres", autocommit=True) as connection:
         connection.execute(f"create database {name} template homing")
     port = free_port()
     api = f"http://127.0.0.1:{port}"
-    environment = os.environ | {
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("HOMING_")} | {
         "HOMING_HOME": str(scratch / "browser-home"),
         "HOMING_DATABASE_URL": f"{cluster}/{name}",
         "HOMING_REDIS_URL": valkey.url.removesuffix("/0") + "/1",
         "HOMING_SECRET_KEY": SECRET,
-        "HOMING_PUBLIC_URL": api,
         "HOMING_PUSH_HOSTS": autopush.origin,
     }
     homing = [sys.executable, "-m", "push_server"]
@@ -81,15 +80,15 @@ def site(postgres: EmbeddedPostgres, valkey: EmbeddedValkey, autopush: Autopush,
     (shop_files / "homing-sw.js").write_text(f'importScripts("{api}/sw.js");\n')
     (shop_files / "offer.html").write_text("<!doctype html><title>Ajánlat</title><h1>Ajánlat</h1>")
     shop.start(api, keys["public_key"])
-    commands = [["serve", "--port", str(port)], ["worker"], ["scheduler"]]
-    processes = [subprocess.Popen([*homing, *command], env=environment) for command in commands]
-    eventually(lambda: _answers(f"{api}/sdk.js"), "the API", timeout=30)
-    yield Site(api, shop.origin, keys["public_key"], Client(api, keys["secret_key"]))
-    for process in processes:
-        process.terminate()
-    for process in processes:
-        process.wait(20)
-    shop.stop()
+    # `up` ends its children however it ends itself
+    server = subprocess.Popen([*homing, "up", "--port", str(port), "--workers", "1"], env=environment)
+    try:
+        eventually(lambda: _answers(f"{api}/readyz"), "the server", timeout=90)
+        yield Site(api, shop.origin, keys["public_key"], Client(api, keys["secret_key"]))
+    finally:
+        server.terminate()
+        server.wait(60)
+        shop.stop()
 
 
 @pytest.fixture(scope="session")

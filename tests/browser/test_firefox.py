@@ -16,6 +16,8 @@ pytestmark = pytest.mark.browser
 
 SHOWN = """navigator.serviceWorker.ready.then((registration) => registration.getNotifications()).then((all) =>
     all.map(({title, body, tag}) => ({title, body, tag})))"""
+CLEAR_SCREEN = """navigator.serviceWorker.getRegistration().then((registration) => registration?.getNotifications())
+    .then((all) => (all || []).forEach((notification) => notification.close()))"""
 SUBSCRIPTION = """navigator.serviceWorker.ready.then((registration) => registration.pushManager.getSubscription())
     .then((subscription) => subscription && subscription.toJSON())"""
 
@@ -28,6 +30,7 @@ class Visitor:
         self.customer = f"vevő-{uuid4().hex[:8]}"
         self.tab = browser.open(site.shop)
         self.tab.run("localStorage.clear()")
+        self.tab.run(CLEAR_SCREEN)
         self.enter()
 
     def enter(self) -> None:
@@ -173,10 +176,10 @@ def test_a_delivery_that_arrives_twice_is_shown_once(
     acknowledged = len(autopush.acknowledged)
     autopush.push_again(autopush.received[-1])
     autopush.wait(lambda: len(autopush.acknowledged) > acknowledged)
+    assert visitor.screen() == [first]
     other = campaigns.send(Visitor(visitor.browser, visitor.site).opt_in(first_name="Ödön").customer)
     campaigns.until(other, shown=1)  # whatever the repetition caused was sent before this
     assert campaigns.report(campaign)["outcomes"]["shown"] == 1
-    assert visitor.screen().count(first) == 1
 
 
 def test_a_notification_put_away_is_closed_in_the_report(visitor: Visitor, campaigns: Campaigns) -> None:

@@ -23,6 +23,7 @@ PREFERENCES: dict[str, object] = {
     "dom.push.testing.allowInsecureServerURL": True,
     "dom.push.connection.enabled": True,
     "alerts.useSystemBackend": False,  # Firefox draws its notifications itself, so that they can be clicked
+    "dom.push.retryBaseInterval": 200,  # ms before it looks again for a push service that was away
     "security.notification_enable_delay": 0,  # else a click on the permission prompt counts only after half a second
     "browser.shell.checkDefaultBrowser": False,
     "browser.startup.homepage_override.mstone": "ignore",
