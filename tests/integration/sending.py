@@ -1,10 +1,11 @@
 """A shop with customers and browsers, and what moves its campaigns along, for the tests of sending."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from rq import SimpleWorker
 from rq.serializers import JSONSerializer
 from sqlmodel import select
@@ -17,7 +18,9 @@ from push_server.campaigns.service import finish
 from push_server.customers.identity import resolve_customer
 from push_server.customers.models import Customer
 from push_server.db import Database
+from push_server.delivery.send import push_client
 from push_server.delivery.sweep import sweep
+from push_server.settings import settings
 from push_server.sites.service import NewSite, create_site
 from push_server.subscriptions import service as subscriptions
 from push_server.subscriptions.shapes import PushSubscription
@@ -134,6 +137,17 @@ class Shop:
                 return
             later(2)
         raise AssertionError("not done after all turns")
+
+
+def push_service(monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedPush]:
+    """The body of a fixture: a push service that this process and its children may post to."""
+    with ScriptedPush() as service:
+        monkeypatch.setenv("HOMING_PUSH_HOSTS", service.origin)
+        monkeypatch.setenv("HOMING_PUBLIC_URL", "https://push.example")
+        settings.cache_clear()
+        yield service
+    push_client().close()
+    push_client.cache_clear()
 
 
 def work(*names: str) -> None:

@@ -7,21 +7,14 @@ from sqlalchemy import text
 
 from push_server.db import Database
 from push_server.delivery import plan, service
-from push_server.delivery.send import push_client
 from push_server.settings import settings
 from tests.doubles.scripted_push import Answer, ScriptedPush
-from tests.integration.sending import Shop, later, lose_redis, tick, work
+from tests.integration.sending import Shop, later, lose_redis, push_service, tick, work
 
 
 @pytest.fixture
 def push(db: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedPush]:
-    with ScriptedPush() as service:
-        monkeypatch.setenv("HOMING_PUSH_HOSTS", service.origin)
-        monkeypatch.setenv("HOMING_PUBLIC_URL", "https://push.example")
-        settings.cache_clear()
-        yield service
-    push_client().close()
-    push_client.cache_clear()
+    yield from push_service(monkeypatch)
 
 
 @pytest.fixture

@@ -1,0 +1,156 @@
+"""Dying workers, slow workers and workers at odds: every message goes out, none is counted twice."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from push_server import clock, queue
+from push_server.db import Database
+from push_server.delivery.claim import LEASE, Chunk, claim, renew
+from push_server.delivery.models import DeliveryState, Reason
+from push_server.delivery.service import SEND_JOB
+from push_server.delivery.settle import Settlement, write
+from tests.doubles.scripted_push import Answer, ScriptedPush
+from tests.integration.sending import Shop, later, push_service, tick, work
+
+
+@pytest.fixture
+def push(db: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedPush]:
+    yield from push_service(monkeypatch)
+
+
+@pytest.fixture
+def shop(db: Database, push: ScriptedPush) -> Shop:
+    return Shop.create(db, push)
+
+
+@pytest.fixture
+def workers(shop: Shop) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Two worker processes."""
+    command = [sys.executable, "-m", "push_server", "worker"]
+    started = [subprocess.Popen(command, env=dict(os.environ), stderr=subprocess.DEVNULL) for _ in range(2)]
+    yield started
+    for process in started:
+        process.kill()
+        process.wait(10)
+
+
+def held_chunk(shop: Shop) -> tuple[Chunk, list[int]]:
+    """A planned campaign's deliveries, claimed by a worker that then stands still."""
+    work("plan")
+    with shop.db.session() as session:
+        ids = [row[0] for row in session.raw.execute("select id from delivery where state = 'queued' order by id")]
+        chunk = claim(session, 1, ids)
+    assert chunk is not None
+    return chunk, ids
+
+
+def results(chunk: Chunk, state: DeliveryState, reason: Reason | None = None) -> list[Settlement]:
+    return [Settlement(row.id, row.attempts, state, reason, 201) for row in chunk.rows]
+
+
+def test_a_worker_killed_in_the_middle_of_a_chunk(
+    shop: Shop, push: ScriptedPush, workers: list[subprocess.Popen[bytes]]
+) -> None:
+    names = shop.crowd(40)
+    for name in names[20:]:
+        push.script[name].append(Answer(wait=True))
+    campaign = shop.start()
+    for _ in names[20:]:
+        assert push.waiting.acquire(timeout=30)
+    for process in workers:
+        process.send_signal(signal.SIGKILL)
+        process.wait(10)
+    push.release.set()
+    assert shop.report(campaign)["audience"] == 40
+    later(LEASE.total_seconds() + 1)
+    shop.work_until(lambda: shop.state(campaign) == "sent")
+    assert shop.states(campaign) == {"accepted": 40}
+    shown = push.shown()
+    assert set(shown) == set(names)
+    for name, times in shown.items():
+        tags = {one.notification["tag"] for one in push.arrived if one.token == name}
+        assert len(tags) == 1, f"{name} would see {times} notifications"
+
+
+def test_two_workers_with_the_same_jobs_send_each_once(
+    shop: Shop, push: ScriptedPush, workers: list[subprocess.Popen[bytes]], db: Database
+) -> None:
+    names = shop.crowd(60)
+    campaign = shop.start()
+    deadline = time.monotonic() + 60
+    while shop.report(campaign)["audience"] < 60:
+        assert time.monotonic() < deadline
+    with db.session() as session:
+        ids = [row[0] for row in session.raw.execute("select id from delivery order by id")]
+    for _ in range(4):
+        for start in range(0, 60, 10):
+            queue.push(queue.SEND, SEND_JOB, {"dispatch_id": 1, "ids": ids[start : start + 10]})
+    while shop.states(campaign) != {"accepted": 60}:  # whose sums are checked at each look
+        assert time.monotonic() < deadline, shop.states(campaign)
+    while queue.depth(queue.SEND):
+        assert time.monotonic() < deadline
+    assert push.shown() == dict.fromkeys(names, 1)
+
+
+def test_a_worker_that_stood_still_cannot_overwrite_what_came_after(shop: Shop, push: ScriptedPush) -> None:
+    names = shop.crowd(3)
+    campaign = shop.start()
+    chunk, _ = held_chunk(shop)
+    later(31)
+    shop.work_until(lambda: shop.state(campaign) == "sent")
+    write(shop.db, shop.site_id, results(chunk, DeliveryState.FAILED, Reason.PUSH_SERVICE_ERROR))
+    assert shop.states(campaign) == {"accepted": 3}
+    assert push.shown() == dict.fromkeys(names, 1)
+
+
+def test_a_late_result_counts_as_long_as_nobody_else_has_claimed(shop: Shop, push: ScriptedPush) -> None:
+    shop.crowd(3)
+    campaign = shop.start()
+    chunk, _ = held_chunk(shop)
+    later(31)
+    tick(shop.db)
+    assert shop.states(campaign) == {"queued": 3}
+    write(shop.db, shop.site_id, results(chunk, DeliveryState.ACCEPTED))
+    work()
+    assert shop.states(campaign) == {"accepted": 3}
+    assert push.asked == {}
+
+
+def test_a_lease_that_is_renewed_holds(shop: Shop) -> None:
+    shop.crowd(3)
+    campaign = shop.start()
+    chunk, ids = held_chunk(shop)
+    later(20)
+    with shop.db.session(site_id=shop.site_id) as session:
+        assert renew(session, chunk.rows) == set(ids)
+    later(20)
+    tick(shop.db)
+    assert shop.states(campaign) == {"sending": 3}
+    later(11)
+    tick(shop.db)
+    with shop.db.session() as session:
+        assert claim(session, 1, ids[:1]) is not None
+    with shop.db.session(site_id=shop.site_id) as session:
+        assert renew(session, chunk.rows) == set(ids[1:])
+
+
+def test_a_subscription_that_the_service_retires_is_ended_once(shop: Shop, push: ScriptedPush) -> None:
+    shop.customer("ada", "ada")
+    shop.start()
+    chunk, _ = held_chunk(shop)
+    [row] = chunk.rows
+    gone = Settlement(row.id, row.attempts, DeliveryState.FAILED, Reason.GONE, 410, retire=row.subscription_id)
+    write(shop.db, shop.site_id, [gone])
+    ended = clock.now()
+    later(5)
+    write(shop.db, shop.site_id, [gone])
+    with shop.db.session() as session:
+        state, at = session.raw.execute("select state, ended_at from subscription").fetchone() or ("", None)
+    assert state == "gone"
+    assert at <= ended
