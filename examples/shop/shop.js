@@ -48,17 +48,12 @@ function showRecords() {
       "li",
       { id: record.product_id },
       sleeve,
-      make("strong", { textContent: record.name }),
+      make("a", { href: `#${record.product_id}`, textContent: record.name }),
       make("span", { className: "artist", textContent: `${record.brand} · ${record.category}` }),
       make("div", { className: "buy" }, price, add),
     );
-    sleeve.onclick = () => view(record);
     byId("records").append(card);
   });
-}
-
-function view(record) {
-  location.hash = record.product_id;
 }
 
 function addToCart(record) {

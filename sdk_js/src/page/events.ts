@@ -81,7 +81,7 @@ export function createEvents(api: string, key: string, store: Store, identity: I
     let wait = 0;
     try {
       const { status, headers, ok } = await post(url, body);
-      if (passing(status)) wait = Number(headers.get("Retry-After")) * 1000 || backoff();
+      if (passing(status)) wait = Math.max(backoff(), Number(headers.get("Retry-After")) * 1000 || 0);
       else {
         failures = 0;
         const faulty = status === 400 || status === 413 || status === 422;

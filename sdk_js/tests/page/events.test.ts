@@ -1,7 +1,8 @@
 // @vitest-environment happy-dom
 // Events: what is sent, what is kept, and what consent holds back.
 
-import { beforeEach, describe, expect, it, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { createStore } from "../../src/page/store";
 import { createBrowser, createServer, openPage, settle } from "./world";
 
 let server: ReturnType<typeof createServer>;
@@ -13,6 +14,8 @@ beforeEach(() => {
   createBrowser();
   vi.spyOn(console, "warn").mockImplementation(() => undefined);
 });
+
+afterEach(() => vi.useRealTimers());
 
 describe("sending", () => {
   it("sends a batch that needs no preflight, with who, when and where", async () => {
@@ -46,17 +49,30 @@ describe("sending", () => {
     expect(id("c")).not.toBe(id("a"));
   });
 
-  it("sends the same message again after trouble, not before Retry-After, and from the next page too", async () => {
-    server.answers["/v1/batch"] = [{ status: 429, headers: { "Retry-After": "3600" } }];
+  it("sends the same message again after trouble, from the next page too, until it is acknowledged", async () => {
+    server.answers["/v1/batch"] = [{ status: 503 }];
     await openPage().calls.track("Order Completed", { order_id: "1" });
-    await settle(50);
-    expect(server.to("/v1/batch")).toHaveLength(1);
-    openPage(); // the visitor goes on; the former page's timer is gone in a real browser
     await settle();
-    const [one, two] = server.events();
+    openPage();
+    await settle();
+    openPage();
+    await settle();
+    const [one, two, ...more] = server.events();
     expect(two.messageId).toBe(one.messageId);
-    await settle();
-    expect(server.to("/v1/batch")).toHaveLength(2); // acknowledged, so gone
+    expect(more).toEqual([]);
+  });
+
+  it("waits as long as Retry-After says, whatever happens meanwhile", async () => {
+    vi.useFakeTimers();
+    server.answers["/v1/batch"] = [{ status: 429, headers: { "Retry-After": "3600" } }];
+    const { calls } = openPage();
+    await calls.track("a");
+    await vi.advanceTimersByTimeAsync(1000);
+    await calls.track("b");
+    await vi.advanceTimersByTimeAsync(3_590_000);
+    expect(server.to("/v1/batch")).toHaveLength(1);
+    await vi.advanceTimersByTimeAsync(20_000);
+    expect(server.to("/v1/batch")[1]!.body.batch).toHaveLength(2);
   });
 
   it("tries again by itself when the network comes back", async () => {
@@ -121,6 +137,13 @@ describe("consent", () => {
     await calls.consent("granted");
     await settle();
     expect(server.events().map(({ type }) => type)).toEqual(["track", "identify"]);
+  });
+
+  it("keeps to memory without it, whoever stores", () => {
+    const store = createStore(true);
+    store.set("told", { id: "1" });
+    expect(store.get("told")).toEqual({ id: "1" });
+    expect(localStorage.length).toBe(0);
   });
 
   it("forgets everything when it is denied", async () => {

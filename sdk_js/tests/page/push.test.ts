@@ -1,7 +1,7 @@
 // @vitest-environment happy-dom
 // The subscription: made, refreshed, moved to a new key, ended; and each hindrance with its code.
 
-import { beforeEach, expect, it, vi } from "vitest";
+import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { type SiteRecord, read } from "../../src/shared/database";
 import { API, createBrowser, createServer, openPage, settle, VAPID } from "./world";
 
@@ -16,6 +16,8 @@ beforeEach(() => {
   ({ state: browser, container } = createBrowser());
   vi.spyOn(console, "warn").mockImplementation(() => undefined);
 });
+
+afterEach(() => vi.useRealTimers());
 
 const posts = () => server.to("/v1/subscriptions").filter(({ method }) => method === "POST");
 
@@ -55,7 +57,6 @@ it("tells again only when a day has passed, or the person or the endpoint change
   });
   vi.useFakeTimers({ toFake: ["Date"], now: Date.now() + 90_000_000 });
   await visit();
-  vi.useRealTimers();
   expect(posts()).toHaveLength(4);
 });
 
