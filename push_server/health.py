@@ -1,6 +1,7 @@
 """Whether the parts that we need are there: for operators at start, and for load balancers at `/readyz`."""
 
 import logging
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
@@ -20,6 +21,8 @@ TIMEOUT_SECONDS = 3
 
 log = logging.getLogger(__name__)
 
+_reported: dict[str, str | None] = {}
+
 router = APIRouter(tags=["health"])
 
 
@@ -33,7 +36,7 @@ def healthz() -> dict[str, str]:
 def readyz() -> dict[str, str]:
     """200 when database, schema and Redis are as they must be; else a 503 that names what is not."""
     known = settings()
-    checks = {
+    checks: dict[str, Callable[[], None]] = {
         "database": lambda: check_database(known.require_database_url(), schema=True),
         "redis": lambda: check_redis(known.require_redis_url()),
     }
@@ -42,12 +45,22 @@ def readyz() -> dict[str, str]:
         try:
             check()
         except StartupError as error:
-            log.warning("not ready: %s", error.detail)  # addresses and users are for the log, not for any caller
             faults.append(Fault(part, error.code.replace("_", " "), error.code))
+            _report(part, error)
+        else:
+            _report(part, None)
     if faults:
         names = ", ".join(fault.path for fault in faults)
         raise Unavailable(f"Not ready: {names}. The log says more.", code="not_ready", faults=faults, retry_after=2)
     return {"status": "ready"}
+
+
+def _report(part: str, error: StartupError | None) -> None:
+    """Addresses and users are for the log, once, and not for whoever calls."""
+    code = error.code if error is not None else None
+    if code != _reported.get(part):
+        log.warning("%s: %s", part, error.detail if error is not None else "answers again")
+    _reported[part] = code
 
 
 def check_database(url: str, *, schema: bool) -> None:
@@ -138,7 +151,7 @@ def _explain_connection(message: str) -> StartupError:
             code="database_missing",
         )
     return StartupError(
-        f"The database does not answer: {message}. Start it, or correct HOMING_DATABASE_URL; without it `homing "
-        "up` starts one.",
+        f"The database does not answer: {message.splitlines()[0]}. Start it, or correct HOMING_DATABASE_URL; without "
+        "it `homing up` starts one.",
         code="database_unreachable",
     )

@@ -167,7 +167,7 @@ class Supervisor:
         run.deaths = run.deaths + 1 if now - run.started_at < QUICK_DEATH_SECONDS else 0
         run.next_start = now + PAUSES[min(run.deaths, len(PAUSES) - 1)]
         if run.deaths >= STARTS_BEFORE_GIVING_UP and run.deaths % 5 == STARTS_BEFORE_GIVING_UP:
-            log.error("%s Trying on.", self._explain(run).detail)
+            log.error("%s It is tried again every few seconds.", self._explain(run).detail)
 
     def _explain(self, run: _Run) -> StartupError:
         if run.child.explain is not None and run.child.log is not None:

@@ -34,6 +34,8 @@ SETTINGS = {
     "timezone": "UTC",
     "log_timezone": "UTC",
 }
+# What its last line says when its files are not as it left them.
+_DAMAGE = ("checkpoint", "checksum", "control file", "incompatible with server", "could not read", "invalid page")
 
 
 class EmbeddedPostgres:
@@ -133,16 +135,16 @@ class EmbeddedPostgres:
 
     def diagnose(self, output: str) -> StartupError:
         """What its output says of why it does not run."""
-        words = last_words(output, ("PANIC", "FATAL", "error:", "could not"))
+        words = last_words(output, ("PANIC", "FATAL", "error:", "could not")).rpartition("] ")[2]
         if "No space left on device" in output:
             return disk_full(self.directory)
         if "Address already in use" in output:
             return StartupError(
                 f"PostgreSQL's port {self.port} was taken by another program meanwhile. Start again.", code="port_taken"
             )
-        if any(sign in output for sign in ("checkpoint", "checksum", "control file", "could not read", "invalid page")):
+        if any(sign in words for sign in _DAMAGE):
             return self._damaged(words)
-        return StartupError(f"PostgreSQL does not start: {words}", code="postgres_failed")
+        return StartupError(f"PostgreSQL does not start: {words}.", code="postgres_failed")
 
     def _damaged(self, what: str) -> StartupError:
         return StartupError(

@@ -77,4 +77,4 @@ class EmbeddedValkey:
                 code="home_corrupt",
             )
         words = last_words(output, ("# ", "Fatal", "FATAL"))
-        return StartupError(f"Valkey does not start: {words}", code="valkey_failed")
+        return StartupError(f"Valkey does not start: {words}.", code="valkey_failed")
