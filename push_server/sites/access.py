@@ -4,8 +4,10 @@ import base64
 import binascii
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Annotated
 
-from fastapi import Request
+from fastapi import Request, Security
+from fastapi.security import HTTPBearer
 from sqlalchemy import text
 from sqlmodel import select
 
@@ -31,6 +33,10 @@ class Principal:
     def allows(self, scope: Scope) -> bool:
         """Whether the scope is among the key's."""
         return Scope.ALL in self.scopes or scope in self.scopes
+
+
+# For the OpenAPI document alone: it refuses nobody.
+_BEARER = HTTPBearer(auto_error=False, scheme_name="secretKey", description="the site's secret key, sk_…")
 
 
 def find_site_by_public_key(session: SiteSession, key: str) -> Site | None:
@@ -85,10 +91,10 @@ def check_origin(request: Request, site: Site) -> None:
         )
 
 
-def require(scope: Scope) -> Callable[[Request], Principal]:
+def require(scope: Scope) -> Callable[..., Principal]:
     """A dependency: the management caller, who must hold `scope`; binds the session to his site."""
 
-    def dependency(request: Request) -> Principal:
+    def dependency(request: Request, _documented: Annotated[object, Security(_BEARER)]) -> Principal:
         session = session_of(request)
         key = credentials(request)
         principal = resolve(session, key)
