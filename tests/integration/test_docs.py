@@ -1,0 +1,62 @@
+"""The examples of docs/api.md, run in their order against the server."""
+
+import hmac
+import json
+import re
+from base64 import b64encode
+from pathlib import Path
+from typing import Any
+
+from starlette.testclient import TestClient
+
+from push_server import security
+from push_server.app import create_app
+from push_server.db import Database
+from push_server.sites.service import create_site
+
+PAGE = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", PAGE, re.S | re.M)
+ANYTHING = "…"
+
+
+def fits(told: Any, documented: Any) -> bool:
+    """Whether an answer is as documented, where … stands for any text."""
+    if documented == ANYTHING:
+        return isinstance(told, str) and told != ""
+    if isinstance(documented, dict):
+        return (
+            isinstance(told, dict)
+            and told.keys() == documented.keys()
+            and all(fits(told[key], value) for key, value in documented.items())
+        )
+    if isinstance(documented, list):
+        return isinstance(told, list) and len(told) == len(documented) and all(map(fits, told, documented))
+    return bool(told == documented)
+
+
+def test_every_example_answers_as_documented(db: Database) -> None:
+    with db.session() as session:
+        site = create_site(session, "Shop", ["https://shop.example"])
+    basic = b64encode(f"{site.public_key}:".encode()).decode()
+    client = TestClient(create_app())
+    examples = [block for kind, block in BLOCKS if kind == "http"]
+    assert len(examples) % 2 == 0
+    assert len(examples) > 20
+    for request, response in zip(examples[::2], examples[1::2], strict=True):
+        head, _, body = request.partition("\n\n")
+        line, *lines = head.replace("Bearer sk_…", f"Bearer {site.secret_key}").replace("pk_…", basic).splitlines()
+        method, path = line.split(" ")
+        headers = dict(line.split(": ", 1) for line in lines)
+        content = {"content": body.encode(), "headers": {**headers, "Content-Type": "application/json"}}
+        answer = client.request(method, path, **(content if body else {"headers": headers}))  # type: ignore[arg-type]
+        status, _, documented = response.partition("\n\n")
+        assert answer.status_code == int(status), f"{line}: {answer.text}"
+        if documented:
+            assert fits(answer.json(), json.loads(documented)), f"{line}: {answer.text}"
+
+
+def test_the_documented_user_hash_is_the_servers() -> None:
+    (code,) = [block for kind, block in BLOCKS if kind == "python"]
+    names: dict[str, Any] = {}
+    exec(code, names)
+    assert hmac.compare_digest(names["user_hash"]("ab12", "ő-17"), security.user_hash(b"ab12", "ő-17"))
