@@ -31,7 +31,8 @@ class SdkBuild(BuildHookInterface[Any]):
         """Build; an editable install serves them from sdk_js/dist."""
         build()
         if version != "editable":
-            build_data["force_include"][str(DIST)] = "push_server/sdk/dist"
+            for name in ("sdk.js", "sw.js"):
+                build_data["force_include"][str(DIST / name)] = f"push_server/sdk/dist/{name}"
 
 
 def build() -> None:
