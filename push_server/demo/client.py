@@ -69,8 +69,18 @@ class Client:
 
     def _exchange(self, method: str, path: str, data: bytes | None, headers: dict[str, str]) -> tuple[int, str]:
         connection: http.client.HTTPConnection | None = getattr(self._local, "connection", None)
-        if connection is None:
-            connection = self._local.connection = http.client.HTTPConnection(self._host, timeout=30)
-        connection.request(method, path, data, headers)
-        response = connection.getresponse()
-        return response.status, response.read().decode()
+        if connection is not None:
+            try:
+                return _ask(connection, method, path, data, headers)
+            except (OSError, http.client.HTTPException):
+                connection.close()  # the server closes connections that were idle for some seconds
+        connection = self._local.connection = http.client.HTTPConnection(self._host, timeout=30)
+        return _ask(connection, method, path, data, headers)
+
+
+def _ask(
+    connection: http.client.HTTPConnection, method: str, path: str, data: bytes | None, headers: dict[str, str]
+) -> tuple[int, str]:
+    connection.request(method, path, data, headers)
+    response = connection.getresponse()
+    return response.status, response.read().decode()
