@@ -16,12 +16,11 @@ from push_server.security import unb64url
 
 @dataclass(frozen=True)
 class Answer:
-    """A status, with a Retry-After; or no answer: the connection is reset, or the request waits for `release`."""
+    """A status, with a Retry-After; or no answer: the connection is reset."""
 
     status: int = 201
     retry_after: int | None = None
     reset: bool = False
-    wait: bool = False
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,10 @@ class Arrived:
 
 
 class ScriptedPush:
-    """`script[token]` holds the answers to come for one subscription; after them, and for the others, 201."""
+    """`script[token]` holds the answers to come for one subscription; after them, and for the others, 201.
+
+    Once `hold_after` messages have arrived, every further request waits for `release`.
+    """
 
     def __init__(self) -> None:
         self.browsers: dict[str, Browser] = {}
@@ -48,6 +50,7 @@ class ScriptedPush:
         self.arrived: list[Arrived] = []
         self.asked: Counter[str] = Counter()
         self.refused: list[str] = []
+        self.hold_after: int | None = None
         self.waiting = threading.Semaphore(0)
         self.release = threading.Event()
         self._lock = threading.Lock()
@@ -92,7 +95,7 @@ class ScriptedPush:
         if rejection is not None or payload is None:
             self.refused.append(f"{token}: {rejection}")
             return Answer(400)
-        if answer.wait:
+        if self.hold_after is not None and len(self.arrived) >= self.hold_after:
             self.waiting.release()
             self.release.wait(30)
         if answer.status == 201 and not answer.reset:

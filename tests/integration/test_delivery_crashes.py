@@ -15,7 +15,7 @@ from push_server.delivery.claim import LEASE, Chunk, claim, renew
 from push_server.delivery.models import DeliveryState, Reason
 from push_server.delivery.service import SEND_JOB
 from push_server.delivery.settle import Settlement, write
-from tests.doubles.scripted_push import Answer, ScriptedPush
+from tests.doubles.scripted_push import ScriptedPush
 from tests.integration.sending import Shop, later, push_service, tick, work
 
 
@@ -58,11 +58,9 @@ def test_a_worker_killed_in_the_middle_of_a_chunk(
     shop: Shop, push: ScriptedPush, workers: list[subprocess.Popen[bytes]]
 ) -> None:
     names = shop.crowd(40)
-    for name in names[20:]:
-        push.script[name].append(Answer(wait=True))
+    push.hold_after = 15
     campaign = shop.start()
-    for _ in names[20:]:
-        assert push.waiting.acquire(timeout=30)
+    assert push.waiting.acquire(timeout=60)
     for process in workers:
         process.send_signal(signal.SIGKILL)
         process.wait(10)
