@@ -5,6 +5,7 @@ They walk the document without recursion, before anything reads it, so that no d
 
 from collections.abc import Iterator
 from enum import Enum
+from itertools import islice
 from typing import Any
 
 from segments.context import Context
@@ -12,6 +13,7 @@ from segments.errors import RuleFault
 
 DEEPEST = 20
 MOST_NODES = 500
+MOST_VALUES = 10_000
 DEEPEST_NESTING = 10
 _DEEPEST_JSON = 4 * DEEPEST
 
@@ -42,15 +44,18 @@ def json_path(path: Path) -> str:
 
 def check_document(document: Any) -> list[RuleFault]:
     """Faults of size and of text that cannot be stored; none of the rule's meaning."""
+    values = list(islice(_walk(document), MOST_VALUES + 1))
+    if len(values) > MOST_VALUES:
+        return [RuleFault("$", f"a rule has at most {MOST_VALUES} values, those in lists included", "too_many")]
     faults = []
-    nodes = 0
-    for path, value, depth in _nodes(document):
-        nodes += 1
-        if depth == DEEPEST + 1 and isinstance(value, dict):
+    nodes = list(_nodes(document))
+    if len(nodes) > MOST_NODES:
+        message = f"a rule has at most {MOST_NODES} conditions, and this has {len(nodes)}"
+        faults.append(RuleFault("$.where", message, "too_many"))
+    for path, _node, depth in nodes:
+        if depth > DEEPEST:
             faults.append(RuleFault(json_path(path), f"conditions nest at most {DEEPEST} deep", "too_deep"))
-    if nodes > MOST_NODES:
-        faults.append(RuleFault("$.where", f"a rule has at most {MOST_NODES} conditions; this has {nodes}", "too_many"))
-    for path, value in _walk(document):
+    for path, value in values:
         if len(path) > _DEEPEST_JSON and not faults:
             faults.append(RuleFault(json_path(path[:8]), "is nested too deep", "too_deep"))
         if isinstance(value, str) and _unstorable(value):
@@ -59,7 +64,7 @@ def check_document(document: Any) -> list[RuleFault]:
             faults += [
                 RuleFault(json_path((*path, key)), "names must be Unicode without NUL", "bad_text")
                 for key in value
-                if not isinstance(key, str) or _unstorable(key)
+                if _unstorable(key)
             ]
     return faults
 
@@ -104,14 +109,14 @@ def _walk(document: Any) -> Iterator[tuple[Path, Any]]:
 
 
 def _nodes(document: Any) -> Iterator[tuple[Path, Any, int]]:
-    """The conditions of a rule document with their paths and depths, the root's being 1."""
+    """The conditions of a rule document with their paths and depths, the root's being 1; one level beyond DEEPEST."""
     if not isinstance(document, dict) or "where" not in document:
         return
     stack: list[tuple[Path, Any, int]] = [(("where",), document["where"], 1)]
     while stack:
         path, node, depth = stack.pop()
         yield path, node, depth
-        if not isinstance(node, dict):
+        if not isinstance(node, dict) or depth > DEEPEST:
             continue
         for name in ("all", "any"):
             if isinstance(node.get(name), list):

@@ -79,7 +79,7 @@ class Strict(BaseModel):
                 yield Problem("null", "null stands for nothing here: leave the field out", (name,))
         if cls.exactly_one:
             given = [name for name in cls.exactly_one if name in value]
-            if not given:
+            if not given and value.keys() <= set(cls.known_fields()):  # else the unknown field is what is wrong
                 yield Problem("missing_operator", f"one of these is needed: {', '.join(cls.exactly_one)}")
             for name in given[1:]:
                 yield Problem(
@@ -128,7 +128,7 @@ def _number(value: Any) -> Decimal:
         raise fault("number_as_text", "must be a number, and is text: leave out the quotes")
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise fault("wrong_type", f"must be a number, not {described(value)}")
-    if not math.isfinite(value):
+    if isinstance(value, float) and not math.isfinite(value):
         raise fault("not_a_number", "must be a finite number")
     if abs(value) > LARGEST_NUMBER:
         raise fault("out_of_range", "numbers go up to 10^15")

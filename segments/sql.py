@@ -14,12 +14,15 @@ from typing import Any
 from sqlalchemy import (
     CTE,
     BigInteger,
+    Integer,
     Select,
+    Text,
     and_,
     cast,
     false,
     func,
     literal,
+    not_,
     or_,
     select,
     true,
@@ -31,7 +34,7 @@ from segments.calendar import anniversaries
 from segments.core import And, Attribute, Edge, Fold, Member, Node, Not, Op, Or, Sample, leaves
 from segments.sql_rows import Binding
 from segments.sql_streams import ids_of
-from segments.sql_values import Truth, as_month_and_day, holds
+from segments.sql_values import Truth, among, as_month_and_day, holds
 
 _HASHES = 2**32
 
@@ -126,9 +129,10 @@ class _Tree:
             return holds(leaf.test, value, self.at, self.binding.zone)
         birthday, zone = as_month_and_day(value), self.customer.c.time_zone
         own, rest = anniversaries(self.at, leaf.test.operand.days, self.binding.zone)  # type: ignore[union-attr]
-        truths = [and_(zone.in_(zones), birthday.in_(days)) for zones, days in own]
-        elsewhere = or_(zone.is_(None), zone.not_in([name for zones, _days in own for name in zones]))
-        return func.coalesce(or_(*truths, and_(elsewhere, birthday.in_(rest))), false())
+        truths = [and_(among(zone, zones, Text), among(birthday, days, Integer)) for zones, days in own]
+        somewhere = among(zone, [name for zones, _days in own for name in zones], Text)
+        elsewhere = and_(not_(func.coalesce(somewhere, false())), among(birthday, rest, Integer))
+        return func.coalesce(or_(*truths, elsewhere), false())
 
     def _sample(self, leaf: Sample) -> Truth:
         """The first 32 bits of SHA-256 of salt, colon, identity, against the share of 2^32."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import (
     DateTime,
+    Integer,
     Numeric,
     Select,
     Text,
@@ -25,9 +26,10 @@ from sqlalchemy.sql import FromClause
 
 from segments.core import Node, Op, Source, Stream, Test
 from segments.names import ORDER_VALUE
-from segments.sql_values import Truth, Value, as_number, holds
+from segments.sql_values import Truth, Value, among, as_number, holds
 
 MICROS = 1_000_000
+_NO_TERM = 0  # dictionary ids begin at 1
 _INSTANT = DateTime(timezone=True)
 
 
@@ -112,8 +114,8 @@ class _Events(Rows):
         return super().passes(name, test) if by_term is None else by_term
 
     def _standing(self) -> list[Truth]:
-        kind = self.binding.term_ids("event", [self.source.name]).get(self.source.name)
-        return [false()] if kind is None else [self.table.c.kind_id == kind]
+        known = self.binding.term_ids("event", [self.source.name])
+        return [self.table.c.kind_id == known.get(self.source.name, _NO_TERM)]
 
 
 class _Versions(Rows):
@@ -211,7 +213,7 @@ def _by_term(column: Value, test: Test, binding: Binding) -> Truth | None:
     texts = [each for each in listed if isinstance(each, str)]
     if test.op not in (Op.EQ, Op.IN, Op.NE, Op.NOT_IN) or len(texts) < len(listed):
         return None
-    found = column.in_(list(binding.term_ids("category", texts).values()))
+    found = among(column, binding.term_ids("category", texts).values(), Integer)
     return found if test.op in (Op.EQ, Op.IN) else not_(func.coalesce(found, false()))
 
 

@@ -33,11 +33,10 @@ def ids_of(leaf: Fold | Edge, binding: Binding, at: datetime) -> Ids:
     if isinstance(leaf, Edge):
         return Ids(_edge(leaf, rows))
     opposite = leaf.function in _NUMBER_OF_NONE and passes(leaf.compare, Decimal(0))
-    grouped = rows.grouped()
-    if not (leaf.function is Function.COUNT and _splits_at_one(leaf.compare)):
-        held = _having(leaf, rows)
-        grouped = grouped.having(not_(held) if opposite else held)
-    return Ids(grouped, opposite)
+    if leaf.function is Function.COUNT and _splits_at_one(leaf.compare):
+        return Ids(rows.grouped(), opposite)
+    held = _having(leaf, rows)
+    return Ids(rows.grouped().having(not_(held) if opposite else held), opposite)
 
 
 _NUMBER_OF_NONE = (Function.COUNT, Function.SUM, Function.DISTINCT)  # 0; of the others it is missing

@@ -7,7 +7,7 @@ could fail, CASE keeps it behind the test of its text, since PostgreSQL promises
 
 import json
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -57,10 +57,15 @@ def holds(test: Test, value: Value, at: datetime, zone: str) -> Truth:
         return func.coalesce(value == any_(listed), false())
     if op is Op.CONTAINS:
         within = func.strpos(as_text(value), operand) > 0 if isinstance(operand, str) else false()
-        return _by_type(value, string=within, array=value.op("@>")(_jsonb(operand)))
+        return _by_type(value, string=within, array=value.bool_op("@>")(_jsonb(operand)))
     if op is Op.STARTS_WITH:
         return _by_type(value, string=func.starts_with(as_text(value), operand))
     return _ordered(op, operand, value, at, zone)
+
+
+def among(column: Value, values: Collection[Any], kind: type[Integer] | type[Text]) -> Truth:
+    """Whether a column is one of the values, which go as one parameter however many they are."""
+    return column == any_(literal(list(values), ARRAY(kind)))
 
 
 def known(value: Value) -> Truth:
@@ -84,8 +89,8 @@ def as_instant(value: Value, zone: str) -> Value:
     exact = func.regexp_replace(raw, r"(\.\d{6})\d+", r"\1")  # microseconds, cut off
     local = func.timezone(zone, cast(exact, TIMESTAMP))
     return case(
-        (raw.op("~")(LOCAL_PATTERN), case((_day_exists(raw), local))),
-        (raw.op("~")(INSTANT_PATTERN), case((_day_exists(raw), cast(exact, _INSTANT)))),
+        (raw.bool_op("~")(LOCAL_PATTERN), case((_day_exists(raw), local))),
+        (raw.bool_op("~")(INSTANT_PATTERN), case((_day_exists(raw), cast(exact, _INSTANT)))),
     )
 
 
@@ -93,7 +98,7 @@ def as_month_and_day(value: Value) -> Value:
     """month * 100 + day of the date that a JSON string writes, as written; SQL null when it writes none."""
     raw = as_text(value)
     written = cast(func.substr(raw, 6, 2), Integer) * 100 + cast(func.substr(raw, 9, 2), Integer)
-    return case((raw.op("~")(_DAY_PATTERN), case((_day_exists(raw), written))))
+    return case((raw.bool_op("~")(_DAY_PATTERN), case((_day_exists(raw), written))))
 
 
 def _day_exists(raw: Value) -> Truth:

@@ -145,12 +145,12 @@ def segment_ids(session: SiteSession, public_ids: Sequence[str], path: str) -> l
     return [internal for id in asked if id is not None and (internal := found[id]) is not None]
 
 
-def materialise(session: SiteSession, *segment_ids: int) -> None:
-    """Bring the stored members of segments up to this instant, so that `members_page` sees them.
+def materialise(session: SiteSession, segment_id: int) -> None:
+    """Bring the stored members of a segment up to this instant, so that `members_page` sees them.
 
-    Hand over all the segments of a transaction at once: they stay locked until it ends.
+    The segment stays locked until the transaction ends: several go in ascending order.
     """
-    refresh(session, segment_ids)
+    refresh(session, [segment_id])
 
 
 def members_page(

@@ -1,0 +1,175 @@
+"""The contract's fine print, case by case: who is in by SQL and by the judge, at the very edge."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from push_server.audiences.rules import SiteRules
+from push_server.db import Database
+from tests.integration.segments_judge import Judge, Shopper
+from tests.integration.test_segments_agree import CATALOGUE, ZONE, stock
+
+T = datetime(2026, 3, 1, 12, tzinfo=UTC)
+TICK = timedelta(microseconds=1)
+DAY = timedelta(days=1)
+HOUR = timedelta(hours=1)
+
+
+def who(id: str, *facts: tuple[datetime, str, dict[str, Any]], zone: str | None = None, **attributes: Any) -> Shopper:
+    return Shopper(id, attributes, zone, list(facts))
+
+
+def order(ts: datetime, id: str, **more: Any) -> tuple[datetime, str, dict[str, Any]]:
+    return ts, "Order Completed", {"order_id": id, **more}
+
+
+def view(ts: datetime, **properties: Any) -> tuple[datetime, str, dict[str, Any]]:
+    return ts, "Product Viewed", properties
+
+
+PEOPLE = [
+    who("none"),
+    who(
+        "edge",
+        view(T - DAY, price=0.1),
+        view(T, price=0.2, category="100%"),
+        born="1992-02-29",
+        n=5,
+        s="5",
+        d="2026-03-01",
+    ),
+    who("just", view(T - DAY + TICK, category="1000"), born="1990-03-02", n=5.0, s="Abc", d="2026-02-28T23:00:00Z"),
+    who("late", view(T + TICK), born="1990-02-28", n="5", s="abc", d="2026-03-02", tags=["5", "a"]),
+    who("east", born="1990-03-03", zone="Pacific/Auckland", n=True, tags=[5], d="2026-03-01T12:00:00Z"),
+    who("west", born="1990-03-01", zone="America/Los_Angeles", n=None, d="2026-02-30"),
+    who(
+        "plain",
+        order(T - 2 * DAY, "o1", revenue=100, total=120, products=[{"product_id": "p1", "price": 10, "quantity": 3}]),
+    ),
+    who(
+        "partly",
+        order(T - 2 * DAY, "o2", total=100, products=[{"product_id": "p1", "category": "cat", "price": 0.1}]),
+        (T - DAY, "Order Refunded", {"order_id": "o2", "revenue": 99.5}),
+    ),
+    who("cancelled", order(T - 2 * DAY, "o3", value=50), (T - HOUR, "Order Cancelled", {"order_id": "o3"})),
+    who("returned", order(T - 2 * DAY, "o4", revenue=9), (T - HOUR, "Order Refunded", {"order_id": "o4", "total": 9})),
+    who("void", order(T - 2 * DAY, "o5", revenue=9), (T + HOUR, "Order Refunded", {"order_id": "o5"})),
+]
+EVERYONE = {person.id for person in PEOPLE}
+VIEW = {"event": "Product Viewed"}
+ORDER = {"event": "Order Completed"}
+BUYERS = {"plain", "partly", "void"}
+
+
+def a(name: str, **test: Any) -> dict[str, Any]:
+    return {"attribute": name, **{operator.rstrip("_"): operand for operator, operand in test.items()}}
+
+
+CASES: list[tuple[str, dict[str, Any], datetime, set[str]]] = [
+    ("empty all is true", {"all": []}, T, EVERYONE),
+    ("empty any is false", {"any": []}, T, set()),
+    ("not is over all customers", {"not": ORDER}, T, EVERYONE - BUYERS),
+    ("within leaves out t-W and takes in t", {**VIEW, "within": "1d", "count": {"eq": 1}}, T, {"edge", "just"}),
+    ("a tick later the edge moves on", {**VIEW, "within": "1d", "count": {"eq": 1}}, T + TICK, {"edge", "late"}),
+    ("a tick earlier it had not come", {**VIEW, "within": "1d", "count": {"eq": 1}}, T - TICK, {"edge", "just"}),
+    ("what is later than t does not count", {**VIEW, "count": {"gte": 1}}, T, {"edge", "just"}),
+    ("did not, for those who did nothing", {**VIEW, "count": {"eq": 0}}, T, EVERYONE - {"edge", "just"}),
+    ("fewer than, too", {**VIEW, "count": {"lt": 2}}, T, EVERYONE - {"edge"}),
+    (
+        "from is in, to is out",
+        {**VIEW, "from": "2026-02-28T12:00:00Z", "to": "2026-03-01T12:00:00Z"},
+        T,
+        {"edge", "just"},
+    ),
+    ("a date is midnight in the site's zone", {**VIEW, "from": "2026-03-01"}, T, {"edge"}),
+    ("to is exclusive", {**VIEW, "to": "2026-02-28T12:00:00Z"}, T, set()),
+    ("an old name means the new one", {"event": "Viewed Product"}, T, {"edge", "just"}),
+    ("a sum over none is 0", {**VIEW, "sum": {"of": "price", "lte": 0}}, T, EVERYONE - {"edge"}),
+    ("decimals add up", {**VIEW, "sum": {"of": "price", "eq": 0.3}}, T, {"edge"}),
+    ("so do averages", {**VIEW, "avg": {"of": "price", "eq": 0.15}}, T, {"edge"}),
+    ("an average over none is missing", {**VIEW, "avg": {"of": "price", "ne": 7}}, T, {"edge"}),
+    ("a lowest over none is missing", {**VIEW, "min": {"of": "price", "lt": 9}}, T, {"edge"}),
+    ("distinct over none is 0", {**VIEW, "distinct": {"of": "category", "eq": 0}}, T, EVERYONE - {"edge", "just"}),
+    ("last.before takes in t-W", {**VIEW, "last": {"before": "1d"}}, T + DAY, {"edge", "just"}),
+    ("last.within is its complement", {**VIEW, "last": {"within": "1d"}}, T + DAY, {"late"}),
+    ("first.before takes in t-W", {**VIEW, "first": {"before": "1d"}}, T, {"edge"}),
+    ("first.within is its complement", {**VIEW, "first": {"within": "1d"}}, T, {"just"}),
+    ("percent is a plain character", {**VIEW, "where": {"category": {"contains": "0%"}}}, T, {"edge"}),
+    ("so is the whole text", {**VIEW, "where": {"category": {"eq": "100%"}}}, T, {"edge"}),
+    (
+        "ne is true of a missing property",
+        {**VIEW, "where": {"category": {"ne": "100%"}}, "count": {"eq": 1}},
+        T,
+        {"edge", "just"},
+    ),
+    ("5 and 5.0 are one number, text is none", a("n", eq=5), T, {"edge", "just"}),
+    ("a number stored as text has no order", a("n", gte=1), T, {"edge", "just"}),
+    ("ne is true of a missing value and of another type", a("n", ne=5), T, EVERYONE - {"edge", "just"}),
+    ("not_in likewise", a("n", not_in=[5, "5"]), T, EVERYONE - {"edge", "just", "late"}),
+    ("true is no number", a("n", eq=True), T, {"east"}),
+    ("exists: false", a("n", exists=False), T, EVERYONE - {"edge", "just", "late", "east"}),
+    ("between takes in both ends", a("n", between=[5, 6]), T, {"edge", "just"}),
+    ("text tells case", a("s", in_=["abc", "x"]), T, {"late"}),
+    ("contains on text is a substring", a("s", contains="b"), T, {"just", "late"}),
+    ("contains on a list is membership", a("tags", contains="5"), T, {"late"}),
+    ("and tells types", a("tags", contains=5), T, {"east"}),
+    ("before is strict, midnights of the site", a("d", before="2026-03-01"), T, set()),
+    ("after is strict", a("d", after="2026-03-01"), T, {"late", "east"}),
+    ("between takes dates", a("d", between=["2026-03-01", "2026-03-01T12:00:00Z"]), T, {"edge", "just", "east"}),
+    ("within_last takes in t", a("d", within_last="13h"), T, {"east"}),
+    ("and leaves out t-W", a("d", within_last="13h"), T - TICK, {"edge", "just"}),
+    ("within_next leaves out t", a("d", within_next="11h"), T, {"late"}),
+    (
+        "29 February is 28 February in other years",
+        a("born", anniversary_within="1d"),
+        T - DAY,
+        {"edge", "late", "west"},
+    ),
+    ("through the day itself, by each one's zone", a("born", anniversary_within="1d"), T, {"just", "west", "east"}),
+    ("two days before", a("born", anniversary_within="2d"), T, {"just", "west", "east"}),
+    (
+        "a leap year has its 29 February",
+        a("born", anniversary_within="1d"),
+        datetime(2028, 2, 29, 12, tzinfo=UTC),
+        {"edge", "west"},
+    ),
+    (
+        "years wrap",
+        a("born", anniversary_within="62d"),
+        datetime(2025, 12, 31, 12, tzinfo=UTC),
+        {"edge", "late", "west", "just", "east"},
+    ),
+    ("an order's value", {**ORDER, "sum": {"of": "revenue", "gte": 100}}, T, {"plain"}),
+    ("total when there is no revenue, less the refund", {**ORDER, "sum": {"of": "revenue", "eq": 0.5}}, T, {"partly"}),
+    (
+        "before the refund it was whole",
+        {**ORDER, "sum": {"of": "revenue", "eq": 100}},
+        T - DAY - TICK,
+        {"plain", "partly"},
+    ),
+    ("from its own instant on", {**ORDER, "sum": {"of": "revenue", "eq": 100}}, T - DAY, {"plain"}),
+    ("a cancelled order is none", ORDER, T, BUYERS),
+    ("until then it is one", ORDER, T - HOUR - TICK, BUYERS | {"cancelled", "returned"}),
+    ("from the very instant it is none", ORDER, T - HOUR, BUYERS),
+    ("a refund without an amount takes it all", ORDER, T + HOUR, BUYERS - {"void"}),
+    ("cancellations can be counted", {"event": "Order Cancelled"}, T, {"cancelled"}),
+    ("where asks the order as it came", {**ORDER, "where": {"total": {"gte": 100}}}, T, {"plain", "partly"}),
+    ("a line's own category", {"bought": {"category": {"eq": "cat"}}}, T, {"partly"}),
+    ("else the catalogue's", {"bought": {"category": {"eq": "dog"}}}, T, {"plain"}),
+    ("price times quantity", {"bought": {}, "sum": {"of": "revenue", "eq": 30}}, T, {"plain"}),
+    ("lines are counted", {"bought": {"quantity": {"gte": 3}}, "count": {"eq": 1}}, T, {"plain"}),
+]
+
+
+def test_fine_print(db: Database) -> None:
+    site_id = stock(db, PEOPLE)
+    wrong = []
+    with db.session(site_id=site_id) as session:
+        ids = dict(session.raw.execute("select id, external_id from customer").fetchall())
+        rules = SiteRules(session)
+        for title, node, at, expected in CASES:
+            rule = {"version": 1, "where": node}
+            found = {ids[id] for id in session.sql(rules.members(rules.parse(rule), at)).scalars()}
+            judged = Judge(PEOPLE, ZONE, CATALOGUE, at).members(rule)
+            if not found == judged == expected:
+                wrong.append(f"{title}: expected {sorted(expected)}, SQL {sorted(found)}, judge {sorted(judged)}")
+    assert not wrong, "\n".join(wrong)
