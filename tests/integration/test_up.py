@@ -14,10 +14,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from push_server import servers
 from push_server.cli import app
 from push_server.embedded.home import Home, Running, started
 from push_server.errors import StartupError
-from push_server.servers import environment
+from push_server.settings import settings
 from push_server.stack import Stack
 from tests.integration.test_supervisor import until
 
@@ -101,7 +102,7 @@ def test_each_process_that_is_killed_comes_back(up: Up) -> None:
 def test_commands_use_the_servers_that_run(up: Up, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in UNSET:
         monkeypatch.delenv(name, raising=False)
-    with environment({"HOMING_HOME": str(up.home.directory)}):
+    with servers.environment({"HOMING_HOME": str(up.home.directory)}):
         arguments = ["--name", "Shop", "--origin", "https://shop.example", "--time-zone", "Europe/Budapest", "--json"]
         result = CliRunner().invoke(app, ["site", "create", *arguments])
         made = json.loads(result.stdout)
@@ -181,3 +182,15 @@ def test_it_runs_as_an_ordinary_user(scratch: Path) -> None:
         up.process.send_signal(signal.SIGTERM)
         assert up.process.wait(30) == 0
     assert up.gone(running)
+
+
+def test_a_database_of_ones_own_is_used_instead(environment: dict[str, str], tmp_path: Path) -> None:
+    with servers.environment({}):
+        del os.environ["HOMING_REDIS_URL"]
+        servers.use({})
+        with Stack(Home(tmp_path / "home"), port=0, workers=1, quiet=True) as stack:
+            assert set(stack.supervisor.pids()) == {"valkey", "api", "worker-1", "scheduler"}
+            assert settings().database_url == environment["HOMING_DATABASE_URL"]
+        assert "HOMING_REDIS_URL" not in os.environ
+    assert stack.supervisor.pids() == {}
+    assert not (tmp_path / "home" / "postgres").exists()
