@@ -8,6 +8,7 @@ a second request waits for the first and then gets its answer.
 import hashlib
 import json
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
@@ -23,11 +24,12 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive
 
-from push_server import errors, security
-from push_server.db import Instant, SiteSession, database
+from push_server import clock, errors, security
+from push_server.db import Database, Instant, SiteSession, database
 
 PROBLEM = "application/problem+json"
 MAX_BODY = 8 * 1024 * 1024
+KEPT = timedelta(days=30)
 _TEXT = {"type": "string"}
 _FAULT_SCHEMA = {
     "type": "object",
@@ -184,6 +186,19 @@ def _finish(session: SiteSession, request: Request, response: Response) -> None:
 def _sealed(response: Response) -> bytes:
     # an answer may show a secret once; what is kept of it must not show it again to who reads the table
     return security.seal(bytes(response.body), "idempotency_key.body")
+
+
+def forget_idempotency_keys(database: Database, limit: int = 10_000) -> int:
+    """Delete keys that have been kept for 30 days, the oldest first; returns how many."""
+    with database.engine.begin() as connection:
+        done = connection.execute(
+            text(
+                "delete from idempotency_key where (site_id, key) in (select site_id, key from idempotency_key"
+                " where created_at < :before order by created_at limit :limit for update skip locked)"
+            ),
+            {"before": clock.now() - KEPT, "limit": limit},
+        )
+        return int(done.rowcount)
 
 
 class Page(BaseModel):

@@ -19,7 +19,7 @@ import push_server.sdk.api
 import push_server.sites.api
 import push_server.sites.keys_api
 import push_server.subscriptions.api
-from push_server import queue
+from push_server import http, queue
 from push_server.db import Database
 
 Tick = tuple[str, float, Callable[[Database], Any]]
@@ -47,6 +47,7 @@ def ticks() -> list[Tick]:
     """What the scheduler repeats: name, seconds between the end of one run and the next, function."""
     return [
         ("outbox relay", 1.0, queue.relay),
+        ("idempotency keys", 60.0, http.forget_idempotency_keys),
         ("delivery sweep", push_server.delivery.sweep.EVERY, push_server.delivery.sweep.sweep),
         ("segments", 1.0, push_server.audiences.refresh.tick),
         ("campaign ends", 1.0, push_server.campaigns.service.finish),

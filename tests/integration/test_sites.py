@@ -1,13 +1,16 @@
 """Sites, keys, and the scoping of rows by site."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from sqlalchemy import text
 from sqlmodel import select
 from starlette.testclient import TestClient
 
-from push_server import security
+from push_server import clock, security
 from push_server.app import create_app
 from push_server.db import Database, NoSite
+from push_server.http import forget_idempotency_keys
 from push_server.sites.models import ApiKey, VapidKey
 from push_server.sites.service import NewSite, create_site
 
@@ -93,6 +96,10 @@ def test_a_repeated_creation_answers_alike_and_the_secret_is_not_kept_in_the_cle
     with db.session() as session:
         stored = bytes(session.sql(text("select body from idempotency_key")).scalar_one())
     assert first.json()["key"].encode() not in stored
+    assert forget_idempotency_keys(db) == 0
+    clock.set_source(lambda: datetime.now(UTC) + timedelta(days=30, seconds=1))
+    assert forget_idempotency_keys(db) == 1
+    assert api.post("/v1/site/keys", **call).json()["id"] != first.json()["id"]  # type: ignore[arg-type]
 
 
 def test_the_vapid_ring_keeps_former_keys(api: TestClient, site: NewSite) -> None:
