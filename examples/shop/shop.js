@@ -9,7 +9,7 @@ const RECORDS = [
   { product_id: "el1", name: "Capacitor Dreams", brand: "Null Island", category: "Electronic", price: 10.49 },
   { product_id: "so2", name: "Red Kites over Kent", brand: "Original Score", category: "Soundtrack", price: 13.99 },
 ];
-const CURRENCY = "EUR";
+const CURRENCY = "USD";
 
 const byId = (id) => document.getElementById(id);
 const money = (amount) => new Intl.NumberFormat(undefined, { style: "currency", currency: CURRENCY }).format(amount);

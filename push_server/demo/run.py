@@ -2,7 +2,6 @@
 
 import argparse
 import signal
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +14,8 @@ from push_server.demo import data, report
 from push_server.demo.client import ApiError
 from push_server.demo.segments import telling
 from push_server.demo.stage import stage
-from push_server.demo.story import Sent, Shop, Story
+from push_server.demo.stay import stay
+from push_server.demo.story import Sent, Story
 
 
 def main(args: list[str]) -> int:
@@ -31,10 +31,11 @@ def main(args: list[str]) -> int:
             with stage(once=options.once, port=port, shop_port=options.shop_port, workers=options.workers) as found:
                 shop, anchor = found
                 console.print(f"[green]✓[/green] all up after {time.monotonic() - started:.1f} s on {shop.api}")
-                wrong = _tell(Story(shop, data.load(anchor), f"run-{time.time_ns():x}"), console)
+                story = Story(shop, data.load(anchor), f"run-{time.time_ns():x}")
+                wrong = _tell(story, console)
                 _verdict(console, wrong, time.monotonic() - started)
                 if not options.once:
-                    _stay(console, shop)
+                    stay(story, console)
         except KeyboardInterrupt:
             console.print("\nended before its time")
             return 130
@@ -96,8 +97,7 @@ def _send(story: Story, campaigns: list[Sent], console: Console) -> None:
         began = time.monotonic()
         for sent in campaigns:
             story.send(sent)
-        story.watch(campaigns, lambda done, total: progress.update(task, completed=done, total=total))
-        took = time.monotonic() - began
+        took = story.watch(campaigns, lambda done, total: progress.update(task, completed=done, total=total)) - began
     accepted = sum(sent.report["states"].get("accepted", 0) for sent in campaigns)
     console.print(
         f"  {accepted:,} push messages accepted in {took:.1f} s: [bold]{accepted / took:,.0f} a second[/bold], from "
@@ -115,20 +115,6 @@ def _verdict(console: Console, wrong: list[str], seconds: float) -> None:
     console.print(f"\n[bold red]✗ not as expected[/bold red] ({seconds:.0f} s):")
     for line in wrong:
         console.print(f"  · {line}", markup=False)
-
-
-def _stay(console: Console, shop: Shop) -> None:
-    console.print(f"\nThe demo shop, for your own browser: [bold]{shop.url}[/bold]")
-    console.print(f"The API: {shop.api} (what it takes: {shop.api}/docs). The site's keys:")
-    console.print(f"  {shop.public_key}  (public)\n  {shop.secret_key}  (secret)", markup=False)
-    console.print(
-        "Your browser subscribes at its maker's push service, so it and this machine need the internet for that; "
-        "offline, subscribing fails with the code `subscribe_failed`, and all else works.\nCtrl-C ends everything."
-    )
-    try:
-        threading.Event().wait()
-    except KeyboardInterrupt:
-        console.print("\nending …")
 
 
 @contextmanager

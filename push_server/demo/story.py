@@ -3,7 +3,6 @@
 Each step may be repeated or cut short by a restart of anything: what it sends is known by ids of its own.
 """
 
-import json
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -50,18 +49,11 @@ class Sent:
 
     telling: Telling
     segment_id: str
-    size: int
-    reachable: int
-    took_ms: float
+    size: int = 0
+    reachable: int = 0
+    took_ms: float = 0.0
     campaign_id: str = ""
     report: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def settled(self) -> bool:
-        """Whether its audience stands and each delivery has come to an end."""
-        states = self.report.get("states", {})
-        planned = sum(states.values()) == self.report.get("audience", -1) > 0
-        return planned and not any(states.get(state) for state in OPEN_STATES)
 
 
 class Story:
@@ -157,21 +149,25 @@ class Story:
         """What a notification carries to be told from those of other campaigns."""
         return f"{self.run_id}/{sent.telling.key}"
 
-    def watch(self, campaigns: list[Sent], show: Callable[[int, int], None]) -> None:
-        """Until each delivery is settled; `show` gets how many are, of how many. TimeoutError when nothing moves."""
-        before, changed = "", time.monotonic()
-        while not all(sent.settled for sent in campaigns):
-            for sent in campaigns:
-                sent.report = self.server.get(f"/v1/campaigns/{sent.campaign_id}/report")
+    def watch(self, campaigns: list[Sent], show: Callable[[int, int], None]) -> float:
+        """Until all are sent; the time.monotonic() of the last change in their reports.
+
+        `show` gets how many deliveries have come to an end, of how many. TimeoutError when nothing moves any more.
+        """
+        before, changed = [sent.report for sent in campaigns], time.monotonic()
+        while True:
+            over = [self.server.get(f"/v1/campaigns/{sent.campaign_id}")["state"] == "sent" for sent in campaigns]
+            self.refresh(campaigns)
             states = [sent.report["states"] for sent in campaigns]
             total = sum(sent.report["audience"] for sent in campaigns)
             still = sum(count.get(state, 0) for count in states for state in OPEN_STATES)
             show(total - still, total)
-            now = json.dumps([sent.report for sent in campaigns], sort_keys=True)
-            if now != before:
+            if (now := [sent.report for sent in campaigns]) != before:
                 before, changed = now, time.monotonic()
-            elif time.monotonic() - changed > STALLED_AFTER:
-                raise TimeoutError(f"no delivery has moved for {STALLED_AFTER:.0f} s: {now}")
+            if all(over):
+                return changed
+            if time.monotonic() - changed > STALLED_AFTER:
+                raise TimeoutError(f"no delivery has moved for {STALLED_AFTER:.0f} s: {states}")
             time.sleep(0.1)
 
     def screens(self) -> list[dict[str, Any]]:
