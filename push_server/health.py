@@ -116,7 +116,7 @@ def check_redis(url: str) -> None:
         ) from None
     except redis.RedisError as error:
         raise StartupError(
-            f"Redis does not answer: {error}. Start it, or correct HOMING_REDIS_URL; unset, `homing up` starts one.",
+            f"Redis does not answer ({error}). Start it, or correct HOMING_REDIS_URL; unset, `homing up` starts one.",
             code="redis_unreachable",
         ) from None
     except ValueError as error:
@@ -151,7 +151,7 @@ def _explain_connection(message: str) -> StartupError:
             code="database_missing",
         )
     return StartupError(
-        f"The database does not answer: {message.splitlines()[0]}. Start it, or correct HOMING_DATABASE_URL; without "
+        f"The database does not answer ({message.splitlines()[0]}). Start it, or correct HOMING_DATABASE_URL; without "
         "it `homing up` starts one.",
         code="database_unreachable",
     )
