@@ -14,6 +14,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
+from push_server.demo import data
 from push_server.demo.client import Client
 from push_server.demo.shop import ShopServer
 from push_server.embedded.postgres import EmbeddedPostgres
@@ -44,6 +45,8 @@ class Site:
 
     api: str
     shop: str
+    example: str
+    """The demo shop of examples/, on another of the site's origins."""
     public_key: str
     server: Client
     """With the secret key."""
@@ -73,22 +76,35 @@ def site(postgres: EmbeddedPostgres, valkey: EmbeddedValkey, autopush: Autopush,
     homing = [sys.executable, "-m", "push_server"]
     shop_files = scratch / "shop"
     shop_files.mkdir()
-    shop = ShopServer(shop_files)
-    create = [*homing, "site", "create", "--name", "Lemezbolt", "--origin", shop.origin, "--json"]
+    shop, example = ShopServer(shop_files), ShopServer(data.directory() / "shop")
+    create = [
+        *homing,
+        "site",
+        "create",
+        "--name",
+        "Lemezbolt",
+        "--origin",
+        shop.origin,
+        "--origin",
+        example.origin,
+        "--json",
+    ]
     keys = json.loads(subprocess.run(create, env=environment, check=True, capture_output=True, text=True).stdout)
     (shop_files / "index.html").write_text(PAGE.format(api=api, key=keys["public_key"]))
     (shop_files / "homing-sw.js").write_text(f'importScripts("{api}/sw.js");\n')
     (shop_files / "offer.html").write_text("<!doctype html><title>Ajánlat</title><h1>Ajánlat</h1>")
-    shop.start(api, keys["public_key"])
+    for server in (shop, example):
+        server.start(api, keys["public_key"])
     # `up` ends its children however it ends itself
-    server = subprocess.Popen([*homing, "up", "--port", str(port), "--workers", "1"], env=environment)
+    homing_up = subprocess.Popen([*homing, "up", "--port", str(port), "--workers", "1"], env=environment)
     try:
         eventually(lambda: _answers(f"{api}/readyz"), "the server", timeout=90)
-        yield Site(api, shop.origin, keys["public_key"], Client(api, keys["secret_key"]))
+        yield Site(api, shop.origin, example.origin, keys["public_key"], Client(api, keys["secret_key"]))
     finally:
-        server.terminate()
-        server.wait(60)
+        homing_up.terminate()
+        homing_up.wait(60)
         shop.stop()
+        example.stop()
 
 
 @pytest.fixture(scope="session")

@@ -51,10 +51,8 @@ class Visitor:
         return self.tab.run(f"homing.{name}({given})", gesture=True)
 
     def allow(self, state: str) -> None:
-        """Set the site's notification permission: granted, denied or prompt."""
-        self.browser.command(
-            "permissions.setPermission", descriptor={"name": "notifications"}, state=state, origin=self.site.shop
-        )
+        """Set the shop's notification permission: granted, denied or prompt."""
+        self.browser.allow_notifications(self.site.shop, state)
 
     def heard(self) -> list[str]:
         """The SDK's events in this page so far."""
@@ -77,26 +75,29 @@ class Campaigns:
 
     def send(self, customer: str, **notification: object) -> str:
         """Send to a segment that holds that customer alone; the campaign's id."""
-        server = self.site.server
         buy(self.site, customer)
         rule = {"event": "Order Completed", "where": {"order_id": {"eq": f"order-{customer}"}}, "within": "1d"}
-        segment = server.post("/v1/segments", {"name": customer, "rule": {"version": 1, "where": rule}})
+        segment = self.site.server.post("/v1/segments", {"name": customer, "rule": {"version": 1, "where": rule}})
+        return self.send_to(segment["id"], **notification)
+
+    def send_to(self, segment: str, **notification: object) -> str:
+        """Send to a segment; the campaign's id."""
         text = {
             "title": "Szia, {{ customer.first_name }}!",
             "body": "Új lemezek",
             "url": f"{self.site.shop}/offer.html",
         }
         body = {
-            "name": f"to {customer}",
-            "audience": {"include": [segment["id"]]},
+            "name": "a test's",
+            "audience": {"include": [segment]},
             "variants": [{"weight": 1, "notification": text | notification}],
             "ttl": 600,
             "urgency": "high",
             "quiet_hours": "ignore",
             "cap": "ignore",
         }
-        campaign = server.post("/v1/campaigns", body)["id"]
-        server.post(f"/v1/campaigns/{campaign}/send")
+        campaign = self.site.server.post("/v1/campaigns", body)["id"]
+        self.site.server.post(f"/v1/campaigns/{campaign}/send")
         return str(campaign)
 
     def report(self, campaign: str) -> dict[str, Any]:
@@ -256,6 +257,21 @@ def test_a_no_to_the_soft_prompt_is_respected(visitor: Visitor) -> None:
     assert visitor.call("prompt") == "suppressed"
     assert visitor.heard() == []
     assert visitor.call("permission") == "default"
+
+
+def test_the_demo_shop_from_opting_in_to_a_reminder(firefox: Firefox, site: Site) -> None:
+    firefox.allow_notifications(site.example, "granted")
+    tab = firefox.open(site.example)
+    tab.click("#notify")
+    eventually(lambda: "You will hear from us" in tab.run("document.querySelector('#state').textContent"), "opting in")
+    tab.click("#records li:nth-child(4) button")
+    rule = {"event": "Product Added", "where": {"product_id": {"eq": "fo4"}}, "within": "1h"}
+    asked = {"rule": {"version": 1, "where": rule}}
+    eventually(lambda: site.server.post("/v1/segments/estimate", asked)["reachable"] == 1, "the cart in a segment")
+    segment = site.server.post("/v1/segments", asked | {"name": "Carts"})["id"]
+    Campaigns(site).send_to(segment, title="A „Hazafelé” még megvan", body="Patak Zenekar")
+    [shown] = eventually(lambda: tab.run(SHOWN), "the reminder")
+    assert (shown["title"], shown["body"]) == ("A „Hazafelé” még megvan", "Patak Zenekar")
 
 
 def _status_of_a_push_to(endpoint: str) -> int:

@@ -113,6 +113,11 @@ class Firefox:
         """The addresses of all open tabs."""
         return [context["url"] for context in self.command("browsingContext.getTree")["contexts"]]
 
+    def allow_notifications(self, origin: str, state: str) -> None:
+        """Set an origin's permission: granted, denied or prompt."""
+        descriptor = {"name": "notifications"}
+        self.command("permissions.setPermission", descriptor=descriptor, state=state, origin=origin)
+
     def click_notification(self) -> None:
         """Click the notification that is on the screen."""
         self._on_alert("#alertBox")
@@ -200,7 +205,9 @@ class Tab:
                 }}
                 return null;
             }};
-            const box = find(document)?.getBoundingClientRect();
+            const element = find(document);
+            element?.scrollIntoView({{block: "center", behavior: "instant"}});
+            const box = element?.getBoundingClientRect();
             if (!box || !box.width) return null;
             return {{x: Math.floor(box.x + box.width / 2), y: Math.floor(box.y + box.height / 2)}};
         }})()"""
