@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
+import psycopg
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
@@ -28,6 +29,7 @@ from push_server import clock, errors, security
 from push_server.db import Database, Instant, SiteSession, database
 
 PROBLEM = "application/problem+json"
+_DOWN = (OperationalError, InterfaceError, psycopg.OperationalError, psycopg.InterfaceError)
 MAX_BODY = 8 * 1024 * 1024
 KEPT = timedelta(days=30)
 _TEXT = {"type": "string"}
@@ -305,17 +307,18 @@ def install_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, http)
     app.add_exception_handler(Exception, internal)
     app.add_exception_handler(DBAPIError, data)
+    app.add_exception_handler(psycopg.Error, data)  # from statements written by hand
     app.add_exception_handler(PoolTimeout, data)
     app.add_exception_handler(UnicodeEncodeError, data)
 
 
 def database_error(error: Exception) -> errors.HomingError:
     """What a caller is told of a database error: down (503, try again), contradiction (409), or bad text (422)."""
-    if isinstance(error, (OperationalError, InterfaceError, PoolTimeout)):
+    if isinstance(error, (*_DOWN, PoolTimeout)):
         return errors.Unavailable("The database does not answer; try again in a moment.", retry_after=2)
-    if isinstance(error, IntegrityError):
+    if isinstance(error, (IntegrityError, psycopg.IntegrityError)):
         return errors.Conflict("This contradicts what is already stored; read the object again and retry.")
-    if isinstance(error, (DataError, UnicodeEncodeError)):
+    if isinstance(error, (DataError, psycopg.DataError, UnicodeEncodeError)):
         return errors.Invalid(
             "A value cannot be stored: text must be valid Unicode without NUL, numbers within their range.",
             code="unstorable_value",

@@ -72,6 +72,16 @@ def delete_segment(session: SiteSession, public_id: str) -> None:
         raise Conflict(
             f"Other segments are made of this one: {listed}. Change or delete those first.", code="segment_in_use"
         )
+    # The planner, which stands above this folder, reads its segments by these ids.
+    being_planned = session.sql(
+        text(
+            "select exists (select 1 from dispatch where site_id = :site and state = 'planning'"
+            " and :id = any(include || exclude))"
+        ),
+        {"site": session.site_id, "id": segment.id},
+    )
+    if being_planned.scalar_one():
+        raise Conflict("A campaign is being planned with this segment; try again in a moment.", code="segment_in_use")
     session.delete(segment)
     session.flush()
 

@@ -1,6 +1,7 @@
 """`homing up`, and the parts of it for production: serve, worker, scheduler, migrate."""
 
 import logging
+import os
 import signal
 import socket
 import sys
@@ -31,9 +32,17 @@ def register(app: typer.Typer) -> None:
 def up(
     host: Host = "127.0.0.1",
     port: Port = 8000,
-    workers: Annotated[int, typer.Option(help="Processes that plan and send.", min=1, max=64)] = 2,
+    workers: Annotated[
+        int, typer.Option(help="Processes that plan and send.", min=1, max=64, envvar="HOMING_WORKERS")
+    ] = 2,
 ) -> None:
     """Run everything on this machine: PostgreSQL, Valkey, API, workers, scheduler."""
+    if any(argument.startswith("--workers") for argument in sys.argv):
+        # Worker processes are found by `worker` in their command line; this one must not be taken for one of them.
+        os.environ["HOMING_WORKERS"] = str(workers)
+        os.execv(  # noqa: S606
+            sys.executable, [sys.executable, "-P", "-m", "push_server", "up", "--host", host, "--port", str(port)]
+        )
     from sqlmodel import select
 
     from push_server.db import database

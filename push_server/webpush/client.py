@@ -213,7 +213,6 @@ class _Request:
         curl = self.curl = pycurl.Curl()
         curl.setopt(pycurl.POST, 1)
         curl.setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_2TLS)
-        curl.setopt(pycurl.PIPEWAIT, 1)  # rather wait for a multiplexed connection than open another
         curl.setopt(pycurl.TIMEOUT_MS, int(timeout * 1000))
         curl.setopt(pycurl.CONNECTTIMEOUT_MS, int(connect_timeout * 1000))
         curl.setopt(pycurl.CAINFO, ca_file)
@@ -235,6 +234,9 @@ class _Request:
         self._public_only = public_only
         self._private = None
         self.curl.setopt(pycurl.URL, message.endpoint)
+        # Over TLS rather wait for a multiplexed connection than open another. Plain HTTP is never multiplexed: there
+        # the wait would only put every message behind the first one's answer.
+        self.curl.setopt(pycurl.PIPEWAIT, message.endpoint.startswith("https:"))
         self.curl.setopt(pycurl.HTTPHEADER, lines)
         self.curl.setopt(pycurl.POSTFIELDS, message.body)
 
