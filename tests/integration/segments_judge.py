@@ -6,6 +6,7 @@ It shares nothing with `segments/`: it reads the JSON of the rule, and goes thro
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from hashlib import sha256
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -54,6 +55,9 @@ class Judge:
         if "attribute" in node:
             operator, operand = next((key, value) for key, value in node.items() if key != "attribute")
             return self.passes(who.attributes.get(node["attribute"]), operator, operand, who)
+        if "sample" in node:
+            digest = sha256(f"{node['sample'].get('salt', '')}:{who.id}".encode()).digest()
+            return Decimal(int.from_bytes(digest[:4], "big")) / 2**32 < Decimal(str(node["sample"]["percent"])) / 100
         return self.aggregate(node, self.happenings(node, who))
 
     def passes(self, value: Any, operator: str, operand: Any, who: Shopper | None = None) -> bool:

@@ -61,7 +61,7 @@ def _instant(chance: random.Random) -> datetime:
 
 
 def _line(chance: random.Random) -> dict[str, Any]:
-    line: dict[str, Any] = {"product_id": chance.choice(["p1", "p2", "p3", "p4"])}
+    line: dict[str, Any] = {"product_id": chance.choice(["p1", "p2", "p3", "p4"])} if chance.random() < 0.9 else {}
     if chance.random() < 0.5:
         line["category"] = chance.choice(["dog", "cat", "Dog"])
     if chance.random() < 0.8:
@@ -217,7 +217,12 @@ bought = st.builds(
     windows,
     _aggregates(["revenue", "price", "quantity", "category", "product_id"]),
 )
-leaves = attributes | events | orders | bought
+shares = st.builds(
+    lambda percent, salt: {"sample": {"percent": percent, **salt}},
+    st.sampled_from([0, 0.5, 30, 33.3, 100]),
+    st.sampled_from([{}, {"salt": "x"}, {"salt": "ő%"}]),
+)
+leaves = attributes | events | orders | bought | shares
 trees = st.recursive(
     leaves,
     lambda children: st.one_of(
@@ -267,7 +272,7 @@ def test_sql_agrees_with_the_judge(db: Database) -> None:
     often = settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     often(given(node=leaves, at=instants)(agrees))()
     often(given(node=trees, at=instants)(agrees))()
-    wanted = {"all", "any", "not", "attribute", "event", "bought", "where", "within", "from", "to"}
+    wanted = {"all", "any", "not", "sample", "attribute", "event", "bought", "where", "within", "from", "to"}
     wanted |= {"count", "sum", "avg", "min", "max", "distinct", "last", "first", *(op.value for op in Op)}
     assert not wanted - set(seen), f"never generated: {wanted - set(seen)}"
     assert telling[True] > 250, f"too few rules hold for some and not for others: {telling}"

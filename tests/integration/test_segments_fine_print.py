@@ -53,11 +53,12 @@ PEOPLE = [
     who("cancelled", order(T - 2 * DAY, "o3", value=50), (T - HOUR, "Order Cancelled", {"order_id": "o3"})),
     who("returned", order(T - 2 * DAY, "o4", revenue=9), (T - HOUR, "Order Refunded", {"order_id": "o4", "total": 9})),
     who("void", order(T - 2 * DAY, "o5", revenue=9), (T + HOUR, "Order Refunded", {"order_id": "o5"})),
+    who("bare", order(T - 2 * DAY, "o6", revenue=1, products=[{"price": 1}])),
 ]
 EVERYONE = {person.id for person in PEOPLE}
 VIEW = {"event": "Product Viewed"}
 ORDER = {"event": "Order Completed"}
-BUYERS = {"plain", "partly", "void"}
+BUYERS = {"plain", "partly", "void", "bare"}
 
 
 def a(name: str, **test: Any) -> dict[str, Any]:
@@ -155,6 +156,8 @@ CASES: list[tuple[str, dict[str, Any], datetime, set[str]]] = [
     ("where asks the order as it came", {**ORDER, "where": {"total": {"gte": 100}}}, T, {"plain", "partly"}),
     ("a line's own category", {"bought": {"category": {"eq": "cat"}}}, T, {"partly"}),
     ("else the catalogue's", {"bought": {"category": {"eq": "dog"}}}, T, {"plain"}),
+    ("a category known nowhere is missing", {"bought": {"category": {"exists": False}}}, T, {"bare"}),
+    ("and so it is not this one", {"bought": {"category": {"ne": "dog"}}}, T, {"partly", "bare"}),
     ("price times quantity", {"bought": {}, "sum": {"of": "revenue", "eq": 30}}, T, {"plain"}),
     ("lines are counted", {"bought": {"quantity": {"gte": 3}}, "count": {"eq": 1}}, T, {"plain"}),
 ]
