@@ -2,7 +2,7 @@
 
 import typer
 
-from bench import send
+from bench import ingest, send
 
 app = typer.Typer(
     name="bench",
@@ -12,6 +12,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("send")(send.run)
+app.command("ingest")(ingest.run)
 
 
 @app.callback()

@@ -12,10 +12,10 @@ for a customer whom a merge is taking away; a merge (or an erasure) holds it exc
 anything else in a transaction, since two holders of the shared lock who both want the exclusive one deadlock.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import psycopg
 
 from push_server.customers.models import SCRAMBLED_ID
@@ -36,6 +36,7 @@ class Person:
     id: int
     external_id: str | None = None
     anonymous_id: str | None = None
+    time_zone: str | None = None
     into: "Person | None" = None
 
     def final(self) -> "Person":
@@ -48,8 +49,16 @@ class Person:
 
 def lock_site(conn: Connection, site_id: int, exclusive: bool = False) -> None:
     """Hold the site's customer lock until the transaction ends. Several sites: in ascending order."""
-    kind = "" if exclusive else "_shared"
-    conn.execute(f"select pg_advisory_xact_lock{kind}(%s)", [_SITE_LOCK | site_id])
+    conn.execute(_lock(site_id, exclusive))
+
+
+def begin_locked(sites: list[tuple[int, bool]]) -> str:
+    """SQL that begins a transaction and takes the locks of these sites (exclusively or not) in one round trip."""
+    return ";".join(["begin", *(_lock(site_id, exclusive) for site_id, exclusive in sorted(sites))])
+
+
+def _lock(site_id: int, exclusive: bool) -> str:
+    return f"select pg_advisory_xact_lock{'' if exclusive else '_shared'}({_SITE_LOCK | site_id:d})"
 
 
 def resolve_customer(conn: Connection, site_id: int, external_id: str | None, anonymous_id: str | None) -> int:
@@ -71,7 +80,7 @@ def _settle(conn: Connection, site_id: int, external_id: str | None, anonymous_i
         try:
             with conn.transaction():
                 people = People(conn, site_id)
-                people.load([external_id] if external_id else [], [anonymous_id] if anonymous_id else [])
+                people.load({external_id} if external_id else set(), {anonymous_id} if anonymous_id else set())
                 if link and external_id and anonymous_id:
                     person = people.link(anonymous_id, external_id)
                 else:
@@ -97,23 +106,25 @@ class People:
         self._named: list[Person] = []
         self._stored_browsers: dict[str, Person] = {}
 
-    def load(self, external_ids: Iterable[str], anonymous_ids: Iterable[str]) -> None:
-        """Read who is stored under these ids; everybody later asked for must be among them."""
+    def load(self, external_ids: set[str], anonymous_ids: set[str]) -> None:
+        """Read who is stored under these ids; nobody else may be looked for later."""
         by_id: dict[int, Person] = {}
-        if wanted := list(external_ids):
+        if external_ids:
             rows = self.conn.execute(
-                "select id, external_id, anonymous_id from customer where site_id = %s and external_id = any(%s)",
-                [self.site_id, wanted],
+                "select id, external_id, anonymous_id, time_zone from customer"
+                " where site_id = %s and external_id in (select jsonb_array_elements_text(%s::jsonb))",
+                [self.site_id, _array(external_ids)],
             )
-            for row in rows:
+            for row in rows.fetchall():
                 self.known[row[1]] = by_id[row[0]] = Person(*row)
-        if wanted := list(anonymous_ids):
+        if anonymous_ids:
             rows = self.conn.execute(
-                "select a.anonymous_id, c.id, c.external_id, c.anonymous_id from customer_alias a"
-                " join customer c on c.id = a.customer_id where a.site_id = %s and a.anonymous_id = any(%s)",
-                [self.site_id, wanted],
+                "select a.anonymous_id, c.id, c.external_id, c.anonymous_id, c.time_zone from customer_alias a"
+                " join customer c on c.id = a.customer_id"
+                " where a.site_id = %s and a.anonymous_id in (select jsonb_array_elements_text(%s::jsonb))",
+                [self.site_id, _array(anonymous_ids)],
             )
-            for browser, *row in rows:
+            for browser, *row in rows.fetchall():
                 person = by_id.get(row[0]) or by_id.setdefault(row[0], Person(*row))
                 self.browsers[browser] = self._stored_browsers[browser] = person
 
@@ -215,6 +226,11 @@ class People:
                 " where c.id = u.id and c.anonymous_id is null",
                 [[row[0] for row in linked], [row[1] for row in linked]],
             )
+
+
+def _array(texts: set[str]) -> str:
+    """As JSON, which is written far faster than PostgreSQL's own arrays of text."""
+    return msgspec.json.encode(list(texts)).decode()
 
 
 def take_over(conn: Connection, site_id: int, gone: int, kept: int) -> None:

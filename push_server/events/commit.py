@@ -1,23 +1,25 @@
 """One transaction for the messages of many requests: who they are of, what they mean, and where they are kept.
 
-Order within a transaction: site locks, idempotency keys, duplicates, dictionary, people, orders, COPY, traits. Nothing
-here answers a request; it only notes on each submission what is wrong with it, and the writer answers after the commit.
+Every transaction takes what others may want in the same order (site locks, idempotency keys, dictionary, people,
+orders, messages, traits), so that two of them wait for each other and seldom deadlock; when they do, one starts again.
+Nothing here answers a request: it is noted on each submission what is wrong with it, and the writer answers after the
+commit.
 """
 
 import asyncio
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import psycopg
+from psycopg.pq import TransactionStatus
 
-from push_server.customers.identity import Connection, People, Person, Raced, lock_site
+from push_server.customers.identity import Connection, People, Person, Raced, begin_locked
 from push_server.customers.traits import Patch, apply_patches
 from push_server.errors import Conflict, HomingError, Invalid
 from push_server.events.intake import Item
 from push_server.events.models import SEQ_BLOCK
-from push_server.events.order_store import Derived, derive_orders
+from push_server.events.order_store import Derived, derive_orders, line_terms
 from push_server.events.rows import Rows
-from push_server.events.terms import MAX_EVENT_NAMES, Term, Terms
+from push_server.events.terms import CATEGORY, EVENT, MAX_EVENT_NAMES, PRODUCT, Terms, Wanted
 
 _TRIES = 10
 
@@ -54,15 +56,18 @@ class Committer:
         self._sequence: list[range] = []
 
     def commit(self, conn: Connection, submissions: list[Submission]) -> None:
-        """All of them in one transaction. Raises psycopg.Error, having rolled back, when it cannot be."""
+        """All of them in one transaction, on a connection in autocommit mode: it is begun and ended here.
+
+        Raises psycopg.Error, having rolled back, when it cannot be.
+        """
         alone: set[int] = set()
         tries = 0
         while True:
             for submission in submissions:
                 submission.error, submission.replayed = None, False
             try:
-                with conn.transaction():
-                    self._write(conn, submissions, alone)
+                self._write(conn, submissions, alone)
+                conn.execute("commit")
                 self.terms.keep()
                 return
             except _NeedsSite as need:
@@ -76,72 +81,65 @@ class Committer:
                 tries += 1
                 if tries == _TRIES:
                     raise psycopg.OperationalError("other writers are always faster") from error
+                alone |= {submission.site_id for submission in submissions}  # so that it cannot happen for ever
             finally:
                 self.terms.forget()
+                if conn.info.transaction_status is not TransactionStatus.IDLE and not conn.closed:
+                    conn.execute("rollback")
 
     def _write(self, conn: Connection, submissions: list[Submission], alone: set[int]) -> None:
         sites = sorted({submission.site_id for submission in submissions})
-        for site_id in sites:
-            lock_site(conn, site_id, exclusive=site_id in alone)
+        conn.execute(begin_locked([(site_id, site_id in alone) for site_id in sites]))
+        stored = _stored_keys(conn, submissions)
         _claim_keys(conn, submissions)
-        fresh = _without_duplicates(conn, submissions)
-        refused = self.terms.learn(conn, _terms_of(fresh))
-        if refused:
-            fresh = _refuse_names(conn, fresh, refused)
+        fresh = _without_duplicates(submissions, stored)
         rows = Rows()
         for site_id in sites:
-            mine = [(submission, item) for submission, item in fresh if submission.site_id == site_id]
-            if mine:
-                self._write_site(conn, site_id, mine, rows, site_id in alone)
+            self._write_site(conn, site_id, [pair for pair in fresh if pair[0].site_id == site_id], rows, alone)
         rows.write(conn)
 
     def _write_site(
-        self, conn: Connection, site_id: int, mine: list[tuple[Submission, Item]], rows: Rows, alone: bool
+        self, conn: Connection, site_id: int, fresh: list[tuple[Submission, Item]], rows: Rows, alone: set[int]
     ) -> None:
+        refused = self.terms.learn(conn, site_id, _wanted([item for _, item in fresh]))
+        if refused:
+            fresh = _refuse_names(conn, fresh, refused)
         people = People(conn, site_id)
         people.load(
-            {item.external_id for _, item in mine if item.external_id is not None},
-            {item.anonymous_id for _, item in mine if item.anonymous_id is not None},
+            {item.external_id for _, item in fresh if item.external_id is not None},
+            {item.anonymous_id for _, item in fresh if item.anonymous_id is not None},
         )
-        whose = [_person(people, item) for _, item in mine]
-        if people.merges and not alone:
+        whose = [_person(people, item) for _, item in fresh]
+        if people.merges and site_id not in alone:
             raise _NeedsSite(site_id)
         people.store()
-        numbers = self._draw(conn, len(mine))
-        orders, patches = [], dict[int, Patch]()
-        terms = self.terms
-        for (submission, item), person, seq in zip(mine, whose, numbers, strict=True):
-            customer = person.final().id
-            if item.traits is not None or item.time_zone is not None:
-                patch = patches.setdefault(customer, Patch())
-                patch.time_zone = item.time_zone or patch.time_zone
-                patch.traits |= item.traits or {}
-            if item.name is None:
-                if item.message_id is not None:
-                    rows.body(item, site_id, seq, submission.received)
-                continue
-            rows.body(item, site_id, seq, submission.received)
+        orders: list[Derived] = []
+        patches: dict[int, Patch] = {}
+        events: list[tuple[Item, int, int]] = []
+        for (submission, item), one, seq in zip(fresh, whose, self._draw(conn, len(fresh)), strict=True):
+            person = one.final()
+            if item.traits or (item.time_zone is not None and item.time_zone != person.time_zone):
+                _patch(patches, person, item)
+            if item.name is not None or item.message_id is not None:
+                rows.body(item, site_id, seq, submission.received)
             if item.order is not None:
-                orders.append(Derived(item.order, customer, item.ts, seq, item))
-                if item.order.kind == "completed":
-                    continue
-            self._event(rows, site_id, item, customer, seq)
+                orders.append(Derived(item.order, person.id, item.ts, seq, item))
+            if item.name is not None and (item.order is None or item.order.kind != "completed"):
+                events.append((item, person.id, seq))
         if orders:
-            for first in derive_orders(conn, site_id, orders, terms):
-                self._event(rows, site_id, first.item, first.customer, first.seq)
+            completed = derive_orders(conn, site_id, orders, self.terms)
+            events += [(first.item, first.customer, first.seq) for first in completed]
+        names, products, categories = (self.terms.of(site_id, what) for what in (EVENT, PRODUCT, CATEGORY))
+        for item, customer, seq in events:
+            rows.event(
+                item,
+                names[item.name or ""],
+                customer,
+                seq,
+                None if item.product_id is None else products[item.product_id],
+                None if item.category is None else categories[item.category],
+            )
         apply_patches(conn, site_id, patches)
-
-    def _event(self, rows: Rows, site_id: int, item: Item, customer: int, seq: int) -> None:
-        assert item.name is not None
-        terms = self.terms
-        rows.event(
-            item,
-            terms[site_id, "event", item.name],
-            customer,
-            seq,
-            None if item.product_id is None else terms[site_id, "product", item.product_id],
-            None if item.category is None else terms[site_id, "category", item.category],
-        )
 
     def _draw(self, conn: Connection, count: int) -> list[int]:
         """Numbers for `count` rows, ascending within this process; drawn in blocks, so gaps are normal."""
@@ -190,43 +188,56 @@ def _claim_keys(conn: Connection, submissions: list[Submission]) -> None:
             )
 
 
-def _without_duplicates(conn: Connection, submissions: list[Submission]) -> list[tuple[Submission, Item]]:
-    """The messages that are not stored yet, each once, in the order of arrival."""
-    named = [item.key for one in submissions if not one.replayed for item in one.items if item.message_id is not None]
-    seen: set[bytes] = set()
-    if named:
-        stored = conn.execute(
-            "select message_key from event_body where message_key = any(%s::uuid[])", [[key.hex() for key in named]]
-        )
-        seen = {row[0].bytes for row in stored}
+def _stored_keys(conn: Connection, submissions: list[Submission]) -> set[bytes]:
+    named = [item.key.hex() for one in submissions for item in one.items if item.message_id is not None]
+    if not named:
+        return set()
+    # The array is spelled here: hexadecimal needs none of the quoting that takes most of the time.
+    stored = conn.execute(
+        "select message_key from event_body where message_key = any(%s::uuid[])", [f"{{{','.join(named)}}}"]
+    )
+    return {key.bytes for (key,) in stored.fetchall()}
+
+
+def _without_duplicates(submissions: list[Submission], stored: set[bytes]) -> list[tuple[Submission, Item]]:
+    """The messages whose keys are not stored yet, each once, in the order of arrival."""
     fresh = []
     for submission in submissions:
         if not submission.replayed:
             for item in submission.items:
-                if item.key not in seen:
-                    seen.add(item.key)
+                if item.key not in stored:
+                    stored.add(item.key)
                     fresh.append((submission, item))
     return fresh
 
 
-def _terms_of(fresh: Iterable[tuple[Submission, Item]]) -> set[Term]:
-    terms: set[Term] = set()
-    for submission, item in fresh:
-        if item.name is not None:
-            terms.add((submission.site_id, "event", item.name))
-            if item.product_id is not None:
-                terms.add((submission.site_id, "product", item.product_id))
-            if item.category is not None:
-                terms.add((submission.site_id, "category", item.category))
-    return terms
+def _patch(patches: dict[int, Patch], person: Person, item: Item) -> None:
+    patch = patches.setdefault(person.id, Patch())
+    patch.traits |= item.traits or {}
+    if item.time_zone is not None:
+        patch.time_zone = person.time_zone = item.time_zone
+
+
+def _wanted(items: list[Item]) -> Wanted:
+    """What the messages need of the dictionary, order lines included."""
+    wanted = {
+        EVENT: {item.name for item in items if item.name is not None},
+        PRODUCT: {item.product_id for item in items if item.product_id is not None},
+        CATEGORY: {item.category for item in items if item.category is not None},
+    }
+    for item in items:
+        if item.order is not None:
+            for what, texts in line_terms(item.order.lines or []).items():
+                wanted[what] |= texts
+    return wanted
 
 
 def _refuse_names(
-    conn: Connection, fresh: list[tuple[Submission, Item]], refused: set[Term]
+    conn: Connection, fresh: list[tuple[Submission, Item]], refused: set[str]
 ) -> list[tuple[Submission, Item]]:
     """Turn away whole the requests with a name too many; their idempotency keys stay unused."""
     for submission, item in fresh:
-        if item.name is not None and (submission.site_id, "event", item.name) in refused:
+        if item.name in refused:
             submission.error = Invalid(
                 f"The site has {MAX_EVENT_NAMES} event names already, so {item.name!r} is not taken. Put ids into "
                 "properties, not into the event's name.",

@@ -17,7 +17,7 @@ from push_server.events.orders import (
     load_lines,
     versions,
 )
-from push_server.events.terms import Term, Terms
+from push_server.events.terms import CATEGORY, PRODUCT, Terms, Wanted
 
 _ORDER_LOCK = 2 << 56
 _LOCKS_PER_SITE = 64
@@ -144,7 +144,6 @@ def _read_changes(conn: Connection, site_id: int, order_ids: list[str]) -> dict[
 def _write_versions(conn: Connection, site_id: int, rebuilt: list[tuple[_Order, list[Version]]], terms: Terms) -> None:
     values: list[list[Any]] = []
     lines: list[tuple[list[Any], Line]] = []
-    wanted: set[Term] = set()
     for order, found in rebuilt:
         shared = [order.ref, site_id, order.customer, _instant(order.ts)]
         for version in found:
@@ -153,8 +152,8 @@ def _write_versions(conn: Connection, site_id: int, rebuilt: list[tuple[_Order, 
             values.append([*span, version.value, order.seq])
             for line in version.lines:
                 lines.append((span, line))
-                wanted |= _terms(site_id, line)
-    terms.learn(conn, wanted)
+    terms.learn(conn, site_id, line_terms([line for _, line in lines]))
+    products, categories = terms.of(site_id, PRODUCT), terms.of(site_id, CATEGORY)
     with conn.cursor() as cursor:
         with cursor.copy(
             "copy order_value (order_ref, site_id, customer_id, ts, since, until, value, seq) from stdin"
@@ -168,14 +167,17 @@ def _write_versions(conn: Connection, site_id: int, rebuilt: list[tuple[_Order, 
             " amount, line) from stdin"
         ) as copy:
             for span, line in lines:
-                product = None if line.product_id is None else terms[site_id, "product", line.product_id]
-                category = None if line.category is None else terms[site_id, "category", line.category]
+                product = None if line.product_id is None else products[line.product_id]
+                category = None if line.category is None else categories[line.category]
                 copy.write_row([*span, product, category, line.quantity, line.amount, dump_document(line)])
 
 
-def _terms(site_id: int, line: Line) -> set[Term]:
-    named = (("product", line.product_id), ("category", line.category))
-    return {(site_id, what, text) for what, text in named if text is not None}
+def line_terms(lines: list[Line]) -> Wanted:
+    """What the lines need of the dictionary."""
+    return {
+        PRODUCT: {line.product_id for line in lines if line.product_id is not None},
+        CATEGORY: {line.category for line in lines if line.category is not None},
+    }
 
 
 def _instant(ts: int) -> datetime:

@@ -27,7 +27,7 @@ class Rows:
 
     def __init__(self) -> None:
         self._events: list[bytes] = []
-        self._bodies: list[bytes] = []
+        self._bodies: list[tuple[bytes, bytes]] = []
 
     def event(self, item: Item, kind: int, customer: int, seq: int, product: int | None, category: int | None) -> None:
         """A row of `event`."""
@@ -42,7 +42,7 @@ class Rows:
         """A row of `event_body`; it is what makes a message id known."""
         message_id = (item.message_id or item.key.hex()).encode()
         context = item.context
-        self._bodies.append(
+        row = (
             _BODY.pack(7, 8, seq, 8, site_id, 16, item.key, len(message_id))
             + message_id
             + _JSONB.pack(len(item.properties) + 1, 1)
@@ -50,10 +50,12 @@ class Rows:
             + (_NULL if context is None else _JSONB.pack(len(context) + 1, 1) + context)
             + _BIGINT.pack(8, received)
         )
+        self._bodies.append((item.key, row))
 
     def write(self, conn: Connection) -> None:
-        """COPY what was gathered."""
-        for statement, rows in ((COPY_BODIES, self._bodies), (COPY_EVENTS, self._events)):
+        """COPY what was gathered; bodies by key, so that two writers of the same messages never deadlock."""
+        bodies = [row for _, row in sorted(self._bodies)]
+        for statement, rows in ((COPY_BODIES, bodies), (COPY_EVENTS, self._events)):
             if rows:
                 with conn.cursor() as cursor, cursor.copy(statement) as copy:
                     copy.write(b"".join([_HEADER, *rows, _TRAILER]))

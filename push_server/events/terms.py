@@ -1,78 +1,84 @@
 """The dictionary of event names, categories and product ids: small numbers in place of texts, site by site."""
 
-from collections.abc import Iterable
+import msgspec
 
 from push_server.customers.identity import Connection
 
-Term = tuple[int, str, str]
-"""site id, what ('event', 'category', 'product'), text."""
-
+EVENT, CATEGORY, PRODUCT = "event", "category", "product"
 MAX_EVENT_NAMES = 2000
 """How many distinct event names a site may have: beyond that, an id has slipped into the name."""
 _MAX_REMEMBERED = 500_000
 
+Wanted = dict[str, set[str]]
+"""What is needed: kind of term → texts."""
+
 
 class Terms:
-    """One writer's memory of the dictionary. What a transaction adds is remembered once it has committed."""
+    """One writer's memory of the dictionary. What a transaction learns is forgotten again unless it commits."""
 
     def __init__(self) -> None:
-        self._known: dict[Term, int] = {}
-        self._fresh: dict[Term, int] = {}
+        self._numbers: dict[tuple[int, str], dict[str, int]] = {}
+        self._fresh: list[tuple[dict[str, int], str]] = []
+        self._remembered = 0
 
-    def __getitem__(self, term: Term) -> int:
-        return self._known.get(term) or self._fresh[term]
+    def of(self, site_id: int, what: str) -> dict[str, int]:
+        """Text → number, as far as known; `learn` adds to it."""
+        return self._numbers.setdefault((site_id, what), {})
 
-    def missing(self, wanted: Iterable[Term]) -> set[Term]:
-        """Those not in memory."""
-        return {term for term in wanted if term not in self._known and term not in self._fresh}
+    def learn(self, conn: Connection, site_id: int, wanted: Wanted) -> set[str]:
+        """Make sure that these are in `of`, adding them to the dictionary as needed.
 
-    def learn(self, conn: Connection, wanted: Iterable[Term]) -> set[Term]:
-        """Make sure that these can be read by `[]`, adding them as needed.
-
-        Returns event names that were not added because their site has too many.
+        Returns event names that were not added because the site has too many.
         """
-        missing = self.missing(wanted)
-        refused: set[Term] = set()
-        if not missing:
-            return refused
-        self._read(conn, missing)
-        missing -= self._fresh.keys()
-        names = sorted(term for term in missing if term[1] == "event")
-        for site_id in sorted({term[0] for term in names}):
-            count = conn.execute("select count(*) from term where site_id = %s and what = 'event'", [site_id])
-            room = MAX_EVENT_NAMES - count.fetchall()[0][0]
-            refused.update([term for term in names if term[0] == site_id][max(0, room) :])
-        missing -= refused
-        if missing:
-            # Sorted: transactions that add the same terms wait for each other instead of deadlocking.
+        missing = {what: texts - self.of(site_id, what).keys() for what, texts in wanted.items()}
+        if not any(missing.values()):
+            return set()
+        self._read(conn, site_id, missing)
+        missing = {what: texts - self.of(site_id, what).keys() for what, texts in missing.items()}
+        refused = self._too_many(conn, site_id, missing.get(EVENT, set()))
+        # Sorted: transactions that add the same terms wait for each other instead of deadlocking.
+        new = sorted((what, text) for what, texts in missing.items() for text in texts if text not in refused)
+        if new:
             conn.execute(
-                "insert into term (site_id, what, text) select * from unnest(%s::bigint[], %s::text[], %s::text[])"
+                "insert into term (site_id, what, text) select %s, * from unnest(%s::text[], %s::text[])"
                 " on conflict do nothing",
-                _columns(sorted(missing)),
+                [site_id, [what for what, _ in new], [text for _, text in new]],
             )
-            self._read(conn, missing)
+            self._read(conn, site_id, missing)
         return refused
 
     def keep(self) -> None:
         """The transaction has committed."""
-        if len(self._known) > _MAX_REMEMBERED:
-            self._known.clear()
-        self._known |= self._fresh
+        self._remembered += len(self._fresh)
         self._fresh.clear()
+        if self._remembered > _MAX_REMEMBERED:
+            self._numbers.clear()
+            self._remembered = 0
 
     def forget(self) -> None:
         """The transaction was rolled back."""
+        for numbers, text in self._fresh:
+            numbers.pop(text, None)
         self._fresh.clear()
 
-    def _read(self, conn: Connection, terms: set[Term]) -> None:
-        rows = conn.execute(
-            "select t.site_id, t.what, t.text, t.id from term t"
-            " join unnest(%s::bigint[], %s::text[], %s::text[]) as u(site_id, what, text) using (site_id, what, text)",
-            _columns(list(terms)),
-        )
-        for site_id, what, text, number in rows:
-            self._fresh[site_id, what, text] = number
+    def _too_many(self, conn: Connection, site_id: int, names: set[str]) -> set[str]:
+        if not names:
+            return set()
+        found = conn.execute("select count(*) from term where site_id = %s and what = 'event'", [site_id])
+        room = MAX_EVENT_NAMES - found.fetchall()[0][0]
+        return set(sorted(names)[max(0, room) :])
 
-
-def _columns(terms: list[Term]) -> list[list[int] | list[str]]:
-    return [[term[0] for term in terms], [term[1] for term in terms], [term[2] for term in terms]]
+    def _read(self, conn: Connection, site_id: int, missing: Wanted) -> None:
+        for what, texts in missing.items():
+            if not texts:
+                continue
+            numbers = self.of(site_id, what)
+            rows = conn.execute(
+                "select text, id from term where site_id = %s and what = %s"
+                " and text in (select jsonb_array_elements_text(%s::jsonb))",
+                [site_id, what, msgspec.json.encode(list(texts)).decode()],
+            )
+            for text, number in rows.fetchall():
+                if text not in numbers:
+                    numbers[text] = number
+                    self._fresh.append((numbers, text))

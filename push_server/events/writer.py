@@ -1,12 +1,16 @@
-"""Group commit: one thread commits what all requests of this process brought, and each is answered after its commit.
+"""Group commit: a thread commits what all requests of this process brought, and each is answered after its commit.
 
 While one transaction is on its way the next group gathers, so that groups grow with the load and nobody waits for a
-timer. A group that the database refuses for its data is split, and only the request at fault is turned away. When the
+timer. A second thread helps when a good deal waits, so that PostgreSQL works on one group while the other is being
+packed; below that it would only make groups smaller.
+
+A group that the database refuses for its data is split, and only the request at fault is turned away. When the
 connection is lost, even in the middle of a commit, the group is sent again over a new one: the keys of its messages
 are already drawn, so what did get committed is recognised and not stored twice.
 """
 
 import logging
+import sys
 import threading
 import time
 from collections import deque
@@ -25,81 +29,102 @@ PATIENCE = 5.0
 MAX_GROUP = 4 << 20
 MAX_PENDING = 64 << 20
 """Bytes of bodies, of one transaction and in the queue."""
+WORTH_HELP = 128 << 10
+"""Bytes of bodies that wait before a second thread takes them."""
 _OPTIONS = "-c lock_timeout=10s -c statement_timeout=20s"
 
 
 class Writer:
-    """Takes submissions from event loops, commits them in its own thread over its own connection."""
+    """Takes submissions from event loops, commits them in threads of its own, each over its own connection."""
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._committer = Committer()
         self._waiting: deque[Submission] = deque()
+        self._waiting_size = 0
         self._pending = 0
-        self._wake = threading.Condition()
+        self._lock = threading.Lock()
+        self._some, self._much = threading.Condition(self._lock), threading.Condition(self._lock)
         self._closing = False
-        self._conn: Connection | None = None
-        self._thread: threading.Thread | None = None
+        self._threads: list[threading.Thread] = []
 
     def submit(self, submission: Submission) -> None:
         """Queue it; its `done` is resolved after the commit. Unavailable when too much waits already."""
-        with self._wake:
+        with self._lock:
             if self._closing:
                 raise Unavailable("This server is shutting down; send it again.", retry_after=1)
             if self._pending + submission.size > MAX_PENDING:
                 raise Unavailable("More events wait than this server can take; send them again.", retry_after=2)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="ingest-writer", daemon=True)
-                self._thread.start()
+            if not self._threads:
+                self._start()
             self._pending += submission.size
+            self._waiting_size += submission.size
             self._waiting.append(submission)
-            self._wake.notify()
+            self._some.notify()
+            if self._waiting_size >= WORTH_HELP:
+                self._much.notify()
 
     def close(self) -> None:
         """Commit what waits, then stop."""
-        with self._wake:
+        with self._lock:
             self._closing = True
-            self._wake.notify()
-        if self._thread is not None:
-            self._thread.join()
+            self._some.notify_all()
+            self._much.notify_all()
+        for thread in self._threads:
+            thread.join()
 
-    def _run(self) -> None:
-        while group := self._take():
-            self._commit(group)
-        self._disconnect()
+    @property
+    def waiting(self) -> int:
+        """How many requests wait to be taken into a transaction."""
+        return len(self._waiting)
 
-    def _take(self) -> list[Submission]:
-        with self._wake:
-            while not self._waiting and not self._closing:
-                self._wake.wait()
+    def _start(self) -> None:
+        # A thread that has its answer from PostgreSQL waits for the interpreter as long as this; the default is 5 ms,
+        # several times a transaction.
+        sys.setswitchinterval(min(sys.getswitchinterval(), 0.001))
+        for enough, wanted in ((self._some, 1), (self._much, WORTH_HELP)):
+            thread = threading.Thread(target=self._run, args=(enough, wanted), name="ingest-writer", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def _run(self, enough: threading.Condition, wanted: int) -> None:
+        hand = _Hand(self._url)
+        while group := self._take(enough, wanted):
+            self._commit(hand, group)
+        hand.let_go()
+
+    def _take(self, enough: threading.Condition, wanted: int) -> list[Submission]:
+        with self._lock:
+            while self._waiting_size < wanted and not self._closing:
+                enough.wait()
             group: list[Submission] = []
             size = 0
             while self._waiting and (not group or size + self._waiting[0].size <= MAX_GROUP):
                 group.append(self._waiting.popleft())
                 size += group[-1].size
+            self._waiting_size -= size
             return group
 
-    def _commit(self, group: list[Submission]) -> None:
+    def _commit(self, hand: "_Hand", group: list[Submission]) -> None:
         delay = 0.02
         while group:
             try:
-                self._committer.commit(self._connection(), group)
+                hand.committer.commit(hand.connection(), group)
             except psycopg.Error as error:
                 if _is_of_data(error):
                     if len(group) > 1:
                         for one in group:
-                            self._commit([one])
+                            self._commit(hand, [one])
                         return
                     group[0].error = _refusal(error)
                     break
                 log.warning("events wait, since the database does not answer: %s", error)
-                self._disconnect()
+                hand.let_go()
                 group = self._give_up_late(group)
                 time.sleep(delay)
                 delay = min(2 * delay, 0.5)
             except Exception:
                 log.exception("a group of %d requests could not be stored", len(group))
-                self._disconnect()
+                hand.let_go()
                 for one in group:
                     one.error = HomingError("The events could not be stored. The server's log says more.")
                 break
@@ -116,7 +141,7 @@ class Writer:
         return [one for one in group if one not in late]
 
     def _answer(self, group: list[Submission]) -> None:
-        with self._wake:
+        with self._lock:
             self._pending -= sum(one.size for one in group)
         for loop in {one.loop for one in group}:
             mine = [one for one in group if one.loop is loop]
@@ -125,12 +150,23 @@ class Writer:
             except RuntimeError:  # the loop is closed: nobody waits any more
                 continue
 
-    def _connection(self) -> Connection:
+
+class _Hand:
+    """What one thread writes with."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._conn: Connection | None = None
+        self.committer = Committer()
+
+    def connection(self) -> Connection:
         if self._conn is None or self._conn.closed:
-            self._conn = psycopg.connect(self._url, connect_timeout=3, tcp_user_timeout=15_000, options=_OPTIONS)
+            self._conn = psycopg.connect(
+                self._url, autocommit=True, connect_timeout=3, tcp_user_timeout=15_000, options=_OPTIONS
+            )
         return self._conn
 
-    def _disconnect(self) -> None:
+    def let_go(self) -> None:
         if self._conn is not None:
             self._conn.close()
             self._conn = None

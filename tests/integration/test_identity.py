@@ -73,7 +73,7 @@ def test_everything_of_the_anonymous_customer_moves(db: Database, site: int) -> 
 
         assert one(conn, "select customer_id from event") == known
         assert one(conn, "select array_agg(segment_id order by 1) from segment_member") == segments
-        assert one(conn, "select array_agg(customer_id) from delivery") == [known]
+        assert one(conn, "select array_agg(customer_id) from delivery") == [known, known]
         assert one(conn, "select attributes from customer where id = %s", known) == {"a": 1, "b": 2}
         assert one(conn, "select time_zone from customer where id = %s", known) == "UTC"
         assert one(conn, "select count(*) from customer") == 1

@@ -1,5 +1,6 @@
 """Group commit under load and misfortune: a 200 is never lost, nothing is stored twice, nobody pays for a neighbour."""
 
+import random
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -77,8 +78,8 @@ def test_a_poisonous_request_fails_alone(shop: Shop) -> None:
 
         with ThreadPoolExecutor(20) as pool:
             answers = pool.map(post, range(20))
-            waiting = shop.client.app.state.ingest.writer._waiting  # type: ignore[attr-defined]
-            until(lambda: len(waiting) >= 15)
+            writer = shop.client.app.state.ingest.writer  # type: ignore[attr-defined]
+            until(lambda: writer.waiting >= 15)
             holder.commit()
             assert list(answers) == [422 if number % 5 == 2 else 200 for number in range(20)]
     assert shop.rows("select count(*), count(*) filter (where external_id = 'poison') from customer") == [(16, 0)]
@@ -164,6 +165,24 @@ def test_two_applications_take_a_message_once(shop: Shop) -> None:
     assert shop.rows("select count(*), count(distinct customer_id) from event") == [(30, 10)]
     assert shop.rows("select count(*) from customer") == [(10,)]
     assert shop.rows("select count(*) from term") == [(10,)]
+
+
+def test_writers_that_make_the_same_customers_all_get_through(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("push_server.events.writer.WORTH_HELP", 1)  # both threads take whatever comes
+    with server() as client:
+
+        def post(number: int) -> int:
+            chance = random.Random(number)
+            batch = [
+                {"type": "track", "event": f"E{chance.randrange(30)}", field: f"id{chance.randrange(200)}"}
+                for _ in range(40)
+                for field in ("userId", "anonymousId")
+            ]
+            return client.post("/v1/batch", json={"writeKey": shop.public_key, "batch": batch}).status_code
+
+        assert together(40, post) == [200] * 40
+    assert shop.rows("select count(*) from event") == [(3200,)]
+    assert shop.rows("select count(external_id), count(anonymous_id) from customer") == [(200, 200)]
 
 
 def test_identify_during_a_burst_of_anonymous_events_loses_none(shop: Shop) -> None:
