@@ -7,6 +7,8 @@ from http import HTTPStatus
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+from push_server.errors import StartupError
+
 
 class ShopServer:
     """Static files from `directory` at http://localhost:PORT; `/config.js` says where the server is and the site's key.
@@ -15,7 +17,13 @@ class ShopServer:
     """
 
     def __init__(self, directory: Path, port: int = 0) -> None:
-        self._server = ThreadingHTTPServer(("127.0.0.1", port), partial(_Handler, directory=str(directory)))
+        try:
+            self._server = ThreadingHTTPServer(("127.0.0.1", port), partial(_Handler, directory=str(directory)))
+        except OSError as error:
+            raise StartupError(
+                f"The shop cannot have port {port}: {error.strerror}. Choose another one with --shop-port.",
+                code="port_taken",
+            ) from None
         self._server.daemon_threads = True
         self.origin = f"http://localhost:{self._server.server_port}"
 

@@ -19,12 +19,17 @@ def stay(story: Story, console: Console) -> None:
     console.print(f"  {shop.public_key}  (public)\n  {shop.secret_key}  (secret)", markup=False)
     console.print(
         "Your browser subscribes at its maker's push service, so it and this machine need the internet for that; "
-        "offline, subscribing fails with the code `subscribe_failed`, and all else works.\n"
-        "Ask for notifications there, put a record in the cart, and press Enter here: a campaign goes to everybody "
-        "who filled a cart in the last 24 hours. Ctrl-C ends everything."
+        "offline, subscribing fails with the code `subscribe_failed`, and all else works."
     )
+    at_a_terminal = sys.stdin.isatty()
+    if at_a_terminal:
+        console.print(
+            "Ask for notifications there, put a record in the cart, and press Enter here: a campaign goes to everybody "
+            "who filled a cart in the last 24 hours."
+        )
+    console.print("Ctrl-C ends everything.")
     try:
-        if sys.stdin.isatty():
+        if at_a_terminal:
             for number in count(1):
                 input()
                 console.print(_remind(story, number), markup=False)
