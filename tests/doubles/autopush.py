@@ -9,6 +9,7 @@ import asyncio
 import base64
 import socket
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -60,6 +61,8 @@ class Received:
     body: bytes
     status: int
     code: str
+    at: float
+    """time.monotonic()"""
 
 
 @dataclass(slots=True)
@@ -81,7 +84,6 @@ class Autopush:
         self.channels: dict[str, Channel] = {}  # by token
         self.agents: dict[str, Agent] = {}  # by uaid
         self.received: list[Received] = []
-        self.acknowledged: list[str] = []
         self._scripted: deque[tuple[int, dict[str, str]]] = deque()
         self._versions = count(1)
         self._changed = threading.Condition()
@@ -189,7 +191,6 @@ class Autopush:
     def _acknowledge(self, uaid: str, versions: list[str]) -> None:
         for version in versions:
             self.agents[uaid].queue.pop(version, None)
-            self.acknowledged.append(version)
 
     # The application server's side
 
@@ -202,7 +203,7 @@ class Autopush:
             message = self._message(channel, body, int(headers["ttl"]), headers.get("topic"))
             extra = {"Location": f"{self.origin}/message/{message.version}", "TTL": headers["ttl"]}
             await self._deliver(channel.uaid, message)
-        self.received.append(Received(token, headers, body, status, code))
+        self.received.append(Received(token, headers, body, status, code, time.monotonic()))
         self._notify()
         return JSONResponse({"code": status, "error": code}, status, extra)
 
