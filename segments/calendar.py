@@ -1,33 +1,43 @@
 """Local dates at an instant, for anniversaries: which dates of birth celebrate soon, zone by zone."""
 
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo, available_timezones
 
-_FEBRUARY_28, _FEBRUARY_29 = 228, 229
+
+@dataclass(frozen=True, slots=True)
+class Near:
+    """Months and days (`02-29`) that celebrate soon: where it is the site's date, and where it is another one."""
+
+    days: list[str]
+    other_dates: list[tuple[list[str], list[str]]]  # zones, days
+
+    @property
+    def anywhere(self) -> list[str]:
+        """The days that celebrate soon in some zone."""
+        return sorted({*self.days, *(day for _zones, days in self.other_dates for day in days)})
 
 
-def anniversaries(at: datetime, days: int, zone: str) -> tuple[list[tuple[list[str], list[int]]], list[int]]:
-    """The months and days (month * 100 + day) whose anniversary lies within so many days of the local today.
-
-    Returns a list of (zones, months and days), one entry for each local date that some zone has at the instant, and
-    the months and days for whoever has none of those zones: those of the site's `zone`.
-    """
-    by_date: dict[date, list[str]] = {}
+def anniversaries(at: datetime, days: int, zone: str) -> Near:
+    """The anniversaries from each zone's today through so many days; whoever has no zone lives in the site's."""
+    here = at.astimezone(ZoneInfo(zone)).date()
+    elsewhere: dict[date, list[str]] = {}
     for name, each in _zones().items():
-        by_date.setdefault(at.astimezone(each).date(), []).append(name)
-    own = [(names, _celebrating(today, days)) for today, names in by_date.items()]
-    return own, _celebrating(at.astimezone(ZoneInfo(zone)).date(), days)
+        today = at.astimezone(each).date()
+        if today != here:
+            elsewhere.setdefault(today, []).append(name)
+    return Near(_celebrating(here, days), [(zones, _celebrating(day, days)) for day, zones in elsewhere.items()])
 
 
-def _celebrating(today: date, days: int) -> list[int]:
+def _celebrating(today: date, days: int) -> list[str]:
     """From today through so many days; someone of 29 February celebrates on 28 February in other years."""
     found = set()
     for ahead in range(min(days, 366) + 1):
         day = today + timedelta(days=ahead)
-        found.add(day.month * 100 + day.day)
-        if day.month * 100 + day.day == _FEBRUARY_28 and (day + timedelta(days=1)).day == 1:
-            found.add(_FEBRUARY_29)
+        found.add(f"{day:%m-%d}")
+        if f"{day:%m-%d}" == "02-28" and (day + timedelta(days=1)).day == 1:
+            found.add("02-29")
     return sorted(found)
 
 

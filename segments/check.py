@@ -13,7 +13,7 @@ from segments.errors import RuleFault
 
 DEEPEST = 20
 MOST_NODES = 500
-MOST_VALUES = 10_000
+MOST_VALUES = 5_000
 DEEPEST_NESTING = 10
 _DEEPEST_JSON = 4 * DEEPEST
 

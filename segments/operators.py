@@ -1,7 +1,7 @@
 """Operators on a value, and comparisons of an aggregate: fields, what they lower to, and their words."""
 
 from decimal import Decimal
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
@@ -23,6 +23,7 @@ from segments.fields import (
 )
 from segments.moments import Duration, Moment
 
+MOST_TESTS = 50
 NOT_GIVEN: Any = None  # a field left out; a null that is written out is a fault
 
 _VALUE_WORDS = {
@@ -101,6 +102,9 @@ class PropertyTest(Tested):
         if name == "exists":
             return "is known" if operand else "is missing"
         return _VALUE_WORDS[name].format(_said(operand, "and" if name == "between" else "or"))
+
+
+PropertyTests = Annotated[dict[Name, PropertyTest], Field(max_length=MOST_TESTS)]
 
 
 class AttributeTest(PropertyTest):

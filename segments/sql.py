@@ -14,10 +14,10 @@ from typing import Any
 from sqlalchemy import (
     CTE,
     BigInteger,
-    Integer,
     Select,
     Text,
     and_,
+    case,
     cast,
     false,
     func,
@@ -34,7 +34,7 @@ from segments.calendar import anniversaries
 from segments.core import And, Attribute, Edge, Fold, Member, Node, Not, Op, Or, Sample, leaves
 from segments.sql_rows import Binding
 from segments.sql_streams import ids_of
-from segments.sql_values import Truth, among, as_month_and_day, holds
+from segments.sql_values import Truth, Value, among, holds, is_day, month_and_day
 
 _HASHES = 2**32
 
@@ -127,12 +127,19 @@ class _Tree:
         value = self.customer.c.attributes.op("->")(leaf.name)
         if leaf.test.op is not Op.ANNIVERSARY_WITHIN:
             return holds(leaf.test, value, self.at, self.binding.zone)
-        birthday, zone = as_month_and_day(value), self.customer.c.time_zone
-        own, rest = anniversaries(self.at, leaf.test.operand.days, self.binding.zone)  # type: ignore[union-attr]
-        truths = [and_(among(zone, zones, Text), among(birthday, days, Integer)) for zones, days in own]
-        somewhere = among(zone, [name for zones, _days in own for name in zones], Text)
-        elsewhere = and_(not_(func.coalesce(somewhere, false())), among(birthday, rest, Integer))
-        return func.coalesce(or_(*truths, elsewhere), false())
+        return self._celebrates(value, leaf.test.operand.days)  # type: ignore[union-attr]
+
+    def _celebrates(self, value: Value, days: int) -> Truth:
+        """The cheap test of month and day first: few birthdays are near, and only those are looked at closely."""
+        near = anniversaries(self.at, days, self.binding.zone)
+        written, zone = month_and_day(value), self.customer.c.time_zone
+        elsewhere = among(zone, [name for zones, _days in near.other_dates for name in zones], Text)
+        truths = [and_(among(zone, zones, Text), among(written, days, Text)) for zones, days in near.other_dates]
+        truths.append(and_(not_(func.coalesce(elsewhere, false())), among(written, near.days, Text)))
+        return case(
+            (among(written, near.anywhere, Text), and_(is_day(value), func.coalesce(or_(*truths), false()))),
+            else_=false(),
+        )
 
     def _sample(self, leaf: Sample) -> Truth:
         """The first 32 bits of SHA-256 of salt, colon, identity, against the share of 2^32."""

@@ -131,7 +131,7 @@ class _Orders(_Versions):
 
     def number(self, name: str) -> tuple[Value, int]:
         if name in ORDER_VALUE:
-            return cast(self.table.c.value, Numeric), MICROS
+            return self.table.c.value, MICROS
         return super().number(name)
 
 
@@ -154,7 +154,7 @@ class _Lines(_Versions):
 
     def number(self, name: str) -> tuple[Value, int]:
         if name == "revenue":
-            return cast(self.table.c.amount, Numeric), MICROS
+            return self.table.c.amount, MICROS
         return super().number(name)
 
     def _category(self, test: Test) -> Truth:

@@ -94,11 +94,15 @@ def as_instant(value: Value, zone: str) -> Value:
     )
 
 
-def as_month_and_day(value: Value) -> Value:
-    """month * 100 + day of the date that a JSON string writes, as written; SQL null when it writes none."""
+def month_and_day(value: Value) -> Value:
+    """`02-29` of `1992-02-29`, where `is_day` holds; whatever stands there otherwise."""
+    return func.substr(as_text(value), 6, 5)
+
+
+def is_day(value: Value) -> Truth:
+    """Whether a JSON string writes a date that exists, with or without a time."""
     raw = as_text(value)
-    written = cast(func.substr(raw, 6, 2), Integer) * 100 + cast(func.substr(raw, 9, 2), Integer)
-    return case((raw.bool_op("~")(_DAY_PATTERN), case((_day_exists(raw), written))))
+    return case((raw.bool_op("~")(_DAY_PATTERN), _day_exists(raw)), else_=false())
 
 
 def _day_exists(raw: Value) -> Truth:

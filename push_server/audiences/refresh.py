@@ -41,24 +41,23 @@ def refresh(session: SiteSession, segment_ids: Iterable[int]) -> None:
     deadlocking: hand over all that a transaction needs at once.
     """
     for segment_id in sorted(set(segment_ids)):
-        segment = session.get_one(Segment, segment_id)
-        if not _is_fresh(segment):
-            lock_segment(session, segment)
-            if not _is_fresh(segment):  # another may have done it while this one waited
+        if _is_stale(session.get(Segment, segment_id, populate_existing=True)):
+            segment = lock_segment(session, segment_id)
+            if segment is not None and _is_stale(segment):  # another may have done it while this one waited
                 evaluate(session, segment)
 
 
-def lock_segment(session: SiteSession, segment: Segment) -> None:
-    """Nobody else writes this segment or its members until the transaction ends; reads the row anew."""
-    assert segment.id is not None
+def lock_segment(session: SiteSession, segment_id: int) -> Segment | None:
+    """Nobody else writes this segment or its members until the transaction ends; None when it is deleted by now."""
     lock_site(session.raw, session.site_id)
-    session.sql(text("select pg_advisory_xact_lock(:key)"), {"key": _LOCK | segment.id})
-    session.refresh(segment)
+    session.sql(text("select pg_advisory_xact_lock(:key)"), {"key": _LOCK | segment_id})
+    return session.get(Segment, segment_id, populate_existing=True)
 
 
-def _is_fresh(segment: Segment) -> bool:
-    age = clock.now() - segment.fresh_at if segment.fresh_at is not None else None
-    return age is not None and timedelta(0) <= age < FRESH
+def _is_stale(segment: Segment | None) -> bool:
+    if segment is None:
+        return False
+    return segment.fresh_at is None or not timedelta(0) <= clock.now() - segment.fresh_at < FRESH
 
 
 def evaluate(session: SiteSession, segment: Segment) -> None:
@@ -139,7 +138,7 @@ class Background:
             lock_site(session.raw, site_id)
             free = session.sql(text("select pg_try_advisory_xact_lock(:key)"), {"key": _LOCK | segment_id}).scalar_one()
             segment = session.get(Segment, segment_id) if free else None
-            if segment is None or _is_fresh(segment):
+            if segment is None or not _is_stale(segment):
                 return False
             evaluate(session, segment)
             return True

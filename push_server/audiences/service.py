@@ -46,8 +46,7 @@ def create_segment(session: SiteSession, name: str, rule: Any) -> Segment:
 def change_segment(session: SiteSession, public_id: str, changes: dict[str, Any]) -> Segment:
     """Change `name`, `rule` or both. Members who stay keep their `since`."""
     _lock_edits(session)
-    segment = find_segment(session, public_id)
-    lock_segment(session, segment)
+    segment = _lock(session, public_id)
     segment.name = changes.get("name", segment.name)
     if "rule" in changes:
         rules = SiteRules(session, own_id=segment.public_id)
@@ -58,14 +57,14 @@ def change_segment(session: SiteSession, public_id: str, changes: dict[str, Any]
     session.flush()
     if "rule" in changes:
         _check_dependants(session, segment)
-        evaluate(session, segment)
+    evaluate(session, segment)
     return segment
 
 
 def delete_segment(session: SiteSession, public_id: str) -> None:
     """Delete a segment; 409 while another one names it."""
     _lock_edits(session)
-    segment = find_segment(session, public_id)
+    segment = _lock(session, public_id)
     users = [user.name for user in _naming(session, segment)]
     if users:
         listed = ", ".join(f"“{name}”" for name in users[:5])
@@ -100,15 +99,15 @@ def fresh_segment(session: SiteSession, public_id: str) -> Segment:
     segment = find_segment(session, public_id)
     assert segment.id is not None
     refresh(session, [segment.id])
-    return segment
+    return find_segment(session, public_id)  # it may have been deleted meanwhile
 
 
 def segments_page(session: SiteSession, after: int, limit: int) -> list[Segment]:
     """Segments in the order they were made, beyond the row id `after`, each as of now."""
-    statement = select_rows(Segment).where(col(Segment.id) > after).order_by(col(Segment.id)).limit(limit)
-    found = list(session.exec(statement))
-    refresh(session, [segment.id for segment in found if segment.id is not None])
-    return found
+    page = select_rows(Segment.id).where(col(Segment.id) > after).order_by(col(Segment.id)).limit(limit)
+    ids = [id for id in session.exec(page) if id is not None]
+    refresh(session, ids)
+    return list(session.exec(select_rows(Segment).where(col(Segment.id).in_(ids)).order_by(col(Segment.id))))
 
 
 def member_rows(session: SiteSession, segment: Segment, after: int, limit: int) -> list[MemberRow]:
@@ -181,6 +180,15 @@ def _lock_edits(session: SiteSession) -> None:
     """One edit of a site's segments at a time: two that are each right could close a circle together."""
     lock_site(session.raw, session.site_id)
     session.sql(text("select pg_advisory_xact_lock(:key)"), {"key": _EDIT_LOCK | session.site_id})
+
+
+def _lock(session: SiteSession, public_id: str) -> Segment:
+    """The segment, which nobody else writes until the transaction ends; 404 without one."""
+    segment = find_segment(session, public_id)
+    assert segment.id is not None
+    locked = lock_segment(session, segment.id)
+    assert locked is not None, "segments are deleted under the lock that is held here"
+    return locked
 
 
 def _naming(session: SiteSession, segment: Segment) -> list[Segment]:

@@ -9,8 +9,7 @@ from typing import ClassVar
 from segments import core
 from segments.conditions.occurrences import Occurrences
 from segments.context import Context
-from segments.fields import Name
-from segments.operators import PropertyTest
+from segments.operators import PropertyTests
 
 
 class Bought(Occurrences):
@@ -20,7 +19,7 @@ class Bought(Occurrences):
         {"bought": {"brand": {"eq": "Acme"}}, "sum": {"of": "revenue", "gte": 100}},
     )
 
-    bought: dict[Name, PropertyTest]
+    bought: PropertyTests
 
     def lower(self) -> core.Node:
         return self.fold(core.Stream.LINES, "", self.bought)

@@ -13,7 +13,7 @@ from segments.conditions.occurrences import Occurrences
 from segments.context import Context
 from segments.fields import Name
 from segments.names import ORDER_COMPLETED, canonical
-from segments.operators import PropertyTest
+from segments.operators import PropertyTests
 
 
 class Event(Occurrences):
@@ -25,7 +25,7 @@ class Event(Occurrences):
     )
 
     event: Name
-    where: dict[Name, PropertyTest] = Field(default_factory=dict)
+    where: PropertyTests = Field(default_factory=dict)
 
     def lower(self) -> core.Node:
         name = canonical(self.event)

@@ -246,6 +246,28 @@ def test_readers_at_once_do_not_collide(api: Api) -> None:
     assert [len(api.members(id)) for id in ids] == [21, 21, 21]
 
 
+def test_a_segment_may_be_deleted_while_others_read_it(api: Api) -> None:
+    api.customers("a", "b")
+    for round in range(5):
+        id = api.segment("x", EVERYONE)["id"]
+        api.customers(f"late{round}")
+        at(NOW + timedelta(minutes=round + 1))
+        paths = ["/v1/segments", f"/v1/segments/{id}", f"/v1/segments/{id}/members", "/v1/customers/a/segments"]
+        answers: list[int] = []
+        calls = [("GET", path) for path in paths] + [("DELETE", f"/v1/segments/{id}")]
+        threads = [threading.Thread(target=_status, args=(api, answers, *call)) for call in calls]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert answers.count(204) == 1
+        assert set(answers) <= {200, 204, 404}
+
+
+def _status(api: Api, answers: list[int], method: str, path: str) -> None:
+    answers.append(api.client.request(method, path).status_code)
+
+
 def test_what_a_customer_is_in(api: Api) -> None:
     api.customers("a", "b/c")
     api.order("a")

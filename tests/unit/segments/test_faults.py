@@ -130,6 +130,7 @@ def test_documents(document: Any, expected: list[tuple[str, str]]) -> None:
         (order(where={"a b": {}}), [('.where["a b"]', "missing_operator")]),
         (order(where={"a": {"gte": 1, "lte": 5}}), [(".where.a.lte", "two_operators")]),
         (order(where={"": {"eq": 1}}), None),
+        (order(where={str(n): {"eq": 1} for n in range(51)}), [(".where", "too_long")]),
         (order(count=3), [(".count", "wrong_type")]),
         (order(count={}), [(".count", "missing_operator")]),
         (order(count={"gte": "3"}), [(".count.gte", "number_as_text")]),

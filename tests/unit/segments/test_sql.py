@@ -1,0 +1,65 @@
+"""The form of the SQL: what stays within the covering indexes, and what reads the customers."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from sqlalchemy.dialects import postgresql
+
+from push_server.catalog.models import Product
+from push_server.customers.models import Customer
+from push_server.events.models import event, event_body, order_line, order_value, term
+from segments import Binding, Context, compile, parse
+from segments.core import And, Node
+
+AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
+VIEW = {"event": "Product Viewed"}
+ORDER = {"event": "Order Completed"}
+
+
+def _term_ids(what: str, texts: Sequence[str]) -> dict[str, int]:
+    return {text: number for number, text in enumerate(texts, 1)}
+
+
+def _segment(_id: str) -> Node:
+    return And(())
+
+
+def sql(node: Any) -> str:
+    tables = {"event": event, "event_body": event_body, "order_value": order_value, "order_line": order_line}
+    models = {"customer": Customer.__table__, "product": Product.__table__, "term": term}  # type: ignore[attr-defined]
+    binding = Binding(site_id=1, zone="UTC", term_ids=_term_ids, segment=_segment, **tables, **models)
+    statement = compile(parse({"version": 1, "where": node}, Context()).lower(), binding, AT)
+    return str(statement.compile(dialect=postgresql.dialect()))
+
+
+@pytest.mark.parametrize(
+    ("node", "reads", "spares"),
+    [
+        ({**VIEW, "count": {"gte": 3}, "within": "14d"}, "event", "event_body customer"),
+        ({**VIEW, "where": {"category": {"in": ["dog", "cat"]}}}, "event", "event_body customer term"),
+        ({**VIEW, "where": {"category": {"contains": "dog"}}}, "event event_body", "customer"),
+        ({**VIEW, "where": {"price": {"gt": 5}}}, "event event_body", "customer"),
+        ({**VIEW, "count": {"eq": 0}}, "event customer", "event_body"),
+        ({**ORDER, "sum": {"of": "revenue", "gte": 500}}, "order_value", "event_body customer"),
+        ({"bought": {"category": {"eq": "dog"}}, "sum": {"of": "revenue", "gte": 5}}, "order_line", "customer event"),
+        ({"all": [ORDER, {"not": VIEW}]}, "order_value event", "customer"),
+        ({"any": [ORDER, VIEW]}, "order_value event customer", "event_body"),
+        ({"all": [ORDER, {"attribute": "vip", "eq": True}]}, "order_value customer", "event"),
+    ],
+)
+def test_tables_that_a_rule_reads(node: Any, reads: str, spares: str) -> None:
+    words = set(sql(node).replace("(", " ").replace(",", " ").split())
+    assert words >= set(reads.split())
+    assert not words & set(spares.split())
+
+
+def test_equal_leaves_are_joined_once() -> None:
+    twice = {"any": [{"all": [VIEW, {"attribute": "a", "eq": 1}]}, {"all": [VIEW, {"attribute": "b", "eq": 1}]}]}
+    assert sql(twice).count("GROUP BY") == 1
+
+
+def test_the_clock_of_the_database_is_never_asked() -> None:
+    node = {"all": [{**VIEW, "last": {"within": "1d"}}, {"attribute": "a", "within_last": "1d"}, {"bought": {}}]}
+    assert not [word for word in ("now(", "current_", "_timestamp(") if word in sql(node).lower()]
