@@ -10,7 +10,6 @@ are already drawn, so what did get committed is recognised and not stored twice.
 """
 
 import logging
-import sys
 import threading
 import time
 from collections import deque
@@ -78,9 +77,6 @@ class Writer:
         return len(self._waiting)
 
     def _start(self) -> None:
-        # A thread that has its answer from PostgreSQL waits for the interpreter as long as this; the default is 5 ms,
-        # several times a transaction.
-        sys.setswitchinterval(min(sys.getswitchinterval(), 0.001))
         for enough, wanted in ((self._some, 1), (self._much, WORTH_HELP)):
             thread = threading.Thread(target=self._run, args=(enough, wanted), name="ingest-writer", daemon=True)
             self._threads.append(thread)
