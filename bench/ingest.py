@@ -38,7 +38,7 @@ OURS, INSERT, TUTORIAL = "homing", "INSERT", "SQLModel"
 SHAPES = {100: 16, 1: 64}
 """Events a request → connections."""
 TARGETS = {100: (25_000, 5.0), 1: (2_000, 3.0)}
-"""Events a request → events a second, and times the faster baseline (the project's targets on two cores)."""
+"""Events a request → events a second, and times a baseline (the project's targets on two cores)."""
 
 
 @dataclass(slots=True)
@@ -275,8 +275,12 @@ def _rows(contenders: list[Contender]) -> list[Row]:
 
 def _verdict(row: Row) -> dict[str, Any]:
     rate, times = TARGETS[row.events_a_request]
-    met = row.events_per_second >= rate and (row.times_insert or 0) >= times
-    return {"events_a_request": row.events_a_request, "at_least": rate, "times_baseline": times, "met": met}
+    return {
+        "events_a_request": row.events_a_request,
+        "events_per_second": {"at_least": rate, "met": row.events_per_second >= rate},
+        "times_insert": {"at_least": times, "met": (row.times_insert or 0) >= times},
+        "times_tutorial": {"at_least": times, "met": (row.times_tutorial or 0) >= times},
+    }
 
 
 def _show(result: dict[str, Any], console: Console) -> None:
