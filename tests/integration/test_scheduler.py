@@ -61,7 +61,8 @@ def test_leadership_comes_back_after_the_connection_is_lost(db: Database) -> Non
     with running(Scheduler(db, [("tick", 0.01, lambda _db: runs.append(1))])), psycopg.connect(db.url) as connection:
         until(lambda: runs)
         ended = connection.execute(
-            "select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory'"
+            "select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory' and granted"
+            " and database = (select oid from pg_database where datname = current_database())"
             " and (classid::bigint << 32 | objid::bigint) = %s",
             [LOCK],
         ).fetchall()

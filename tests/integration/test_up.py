@@ -140,9 +140,9 @@ def test_secrets_are_for_their_owner_only(up: Up) -> None:
 
 
 def test_killed_itself_it_leaves_nothing_and_starts_again_and_ctrl_c_ends_it(up: Up) -> None:
-    running, key = up.running, up.home.secret_key(create=False)
+    running, key, postmaster = up.running, up.home.secret_key(create=False), up.pid("postgres")
     up.process.kill()
-    os.kill(up.pid("postgres"), signal.SIGKILL)
+    os.kill(postmaster, signal.SIGKILL)
     up.process.wait()
     until(lambda: up.gone(running), 10)
     # another program has got the killed postmaster's process id meanwhile
