@@ -4,25 +4,11 @@ import threading
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import pytest
 from sqlalchemy import text
 from starlette.testclient import TestClient
 
 from push_server import clock
-from push_server.app import create_app
 from push_server.db import Database
-from push_server.sites.service import NewSite, create_site
-
-
-@pytest.fixture
-def site(db: Database) -> NewSite:
-    with db.session() as session:
-        return create_site(session, "Shop", ["https://shop.example"])
-
-
-@pytest.fixture
-def api(site: NewSite) -> TestClient:
-    return TestClient(create_app(), headers={"Authorization": f"Bearer {site.secret_key}"})
 
 
 def put(api: TestClient, *products: dict[str, Any]) -> dict[str, Any]:

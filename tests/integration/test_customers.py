@@ -13,17 +13,6 @@ from push_server.db import Database
 from push_server.sites.service import NewSite, create_site
 
 
-@pytest.fixture
-def site(db: Database) -> NewSite:
-    with db.session() as session:
-        return create_site(session, "Shop", ["https://shop.example"])
-
-
-@pytest.fixture
-def api(site: NewSite) -> TestClient:
-    return TestClient(create_app(), headers={"Authorization": f"Bearer {site.secret_key}"})
-
-
 def put(api: TestClient, external_id: str, status: int = 200, **body: Any) -> dict[str, Any]:
     answer = api.put(f"/v1/customers/{quote(external_id, safe='')}", json=body)
     assert answer.status_code == status, answer.text

@@ -8,22 +8,10 @@ from sqlmodel import select
 from starlette.testclient import TestClient
 
 from push_server import clock, security
-from push_server.app import create_app
 from push_server.db import Database, NoSite
 from push_server.http import forget_idempotency_keys
 from push_server.sites.models import ApiKey, VapidKey
 from push_server.sites.service import NewSite, create_site
-
-
-@pytest.fixture
-def site(db: Database) -> NewSite:
-    with db.session() as session:
-        return create_site(session, "Shop", ["https://shop.example"])
-
-
-@pytest.fixture
-def api(site: NewSite) -> TestClient:
-    return TestClient(create_app(), headers={"Authorization": f"Bearer {site.secret_key}"})
 
 
 def test_rows_of_another_site_are_invisible(db: Database) -> None:

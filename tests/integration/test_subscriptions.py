@@ -38,12 +38,6 @@ def subscription(endpoint: str, p256dh: bytes = POINT) -> dict[str, Any]:
 
 
 @pytest.fixture
-def site(db: Database) -> NewSite:
-    with db.session() as session:
-        return create_site(session, "Shop", ["https://shop.example"])
-
-
-@pytest.fixture
 def api(site: NewSite) -> TestClient:
     """As a browser calls, with the public key as Basic user name."""
     return browser_of(site)
