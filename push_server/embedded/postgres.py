@@ -30,6 +30,7 @@ SETTINGS = {
     "max_wal_size": "2GB",
     "random_page_cost": "1.1",
     "jit": "off",
+    "autovacuum_naptime": "10s",
     "io_method": "sync",
     "timezone": "UTC",
     "log_timezone": "UTC",
