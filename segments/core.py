@@ -147,7 +147,16 @@ class Sample:
     salt: str
 
 
-Leaf = Attribute | Fold | Edge | Member | Sample
+@dataclass(frozen=True, slots=True)
+class OrderGap:
+    """The time since the last order against the customer's own mean gap between orders; false where that is 0."""
+
+    ratio: Test
+    min_orders: int
+
+
+Happened = Fold | Edge | OrderGap
+Leaf = Attribute | Happened | Member | Sample
 Node = And | Or | Not | Leaf
 
 

@@ -15,7 +15,6 @@ NOT_SUPPORTED = (
     "sequence",
     "rank",
     "rfm",
-    "order_gap",
     "points",
     "tier",
     "replenish",

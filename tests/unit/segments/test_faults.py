@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from segments import Context, RuleError, StoredSegment, parse
+from segments.conditions import NOT_SUPPORTED
 
 NAN, INFINITY = float("nan"), float("inf")
 ORDER = {"event": "Order Completed"}
@@ -71,8 +72,7 @@ def test_documents(document: Any, expected: list[tuple[str, str]]) -> None:
         ({"any": [ORDER, {"bad": 1}, 5]}, [(".any[1]", "unknown_condition"), (".any[2]", "wrong_type")]),
         ({"not": [ORDER]}, [(".not", "wrong_type")]),
         ({"not": None}, [(".not", "null")]),
-        *[({name: {}}, [("", "not_supported")]) for name in ("sequence", "rank", "rfm", "order_gap", "points", "tier")],
-        *[({name: {}}, [("", "not_supported")]) for name in ("replenish", "message", "subscription", "topic")],
+        *[({name: {}}, [("", "not_supported")]) for name in NOT_SUPPORTED],
         # operators
         (attribute(), [("", "missing_operator")]),
         (attribute(eq=1, ne=2), [(".ne", "two_operators")]),
@@ -161,6 +161,16 @@ def test_documents(document: Any, expected: list[tuple[str, str]]) -> None:
         ),
         ({"segment": 5}, [(".segment", "wrong_type")]),
         ({"segment": "nobody"}, [(".segment", "unknown_segment")]),
+        # order_gap
+        ({"order_gap": {}}, [(".order_gap.ratio", "missing_field")]),
+        ({"order_gap": {"ratio": 2}}, [(".order_gap.ratio", "wrong_type")]),
+        ({"order_gap": {"ratio": {"gt": "2"}}}, [(".order_gap.ratio.gt", "number_as_text")]),
+        ({"order_gap": {"ratio": {"gt": 2, "lt": 3}}}, [(".order_gap.ratio.lt", "two_operators")]),
+        *[
+            ({"order_gap": {"ratio": {"gt": 2}, "min_orders": bad}}, [(".order_gap.min_orders", "out_of_range")])
+            for bad in (0, 2.5, 10**7)
+        ],
+        ({"order_gap": {"ratio": {"gt": 2}, "within": "1d"}}, [(".order_gap.within", "unknown_field")]),
         # text and size
         (attribute(eq="a\0b"), [(".eq", "bad_text")]),
         (attribute(in_=["a", "\ud800"]), [(".in[1]", "bad_text")]),
@@ -192,7 +202,7 @@ def test_a_document_of_any_depth_is_no_crash() -> None:
 
 
 def test_all_faults_at_once() -> None:
-    node = {"all": [attribute(eq=[]), {"not": {"x": 1}}, order(within="x", count={"gte": "1"}), {"rank": {}}]}
+    node = {"all": [attribute(eq=[]), {"not": {"x": 1}}, order(within="x", count={"gte": "1"}), {"y": {}}]}
     assert {path for path, _code in node_faults(node)} == {
         ".all[0].eq",
         ".all[1].not",

@@ -1,0 +1,123 @@
+"""SQL against the naive judge for conditions over whole histories: generated rules, and the edges of each by hand."""
+
+import json
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from push_server.audiences.rules import SiteRules
+from push_server.db import Database
+from tests.integration.segments_judge import Shopper
+from tests.integration.segments_judge_histories import HistoryJudge
+from tests.integration.test_segments_agree import CATALOGUE, ZONE, instants, shoppers, stock
+
+T = datetime(2026, 3, 1, 12, tzinfo=UTC)
+TICK = timedelta(microseconds=1)
+HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
+
+
+def order(ts: datetime, id: str, **more: Any) -> tuple[datetime, str, dict[str, Any]]:
+    return ts, "Order Completed", {"order_id": id, **more}
+
+
+def asked(values: list[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    return st.one_of(
+        *[st.fixed_dictionaries({name: st.sampled_from(values)}) for name in ("eq", "ne", "gt", "gte", "lt", "lte")],
+        st.fixed_dictionaries({"in": st.lists(st.sampled_from(values), min_size=1, max_size=2)}),
+        st.fixed_dictionaries({"not_in": st.lists(st.sampled_from(values), min_size=1, max_size=2)}),
+        st.fixed_dictionaries({"between": st.lists(st.sampled_from(values), min_size=2, max_size=2).map(sorted)}),
+    )
+
+
+order_gaps = st.builds(
+    lambda ratio, fewest: {"order_gap": {"ratio": ratio, **fewest}},
+    asked([0, 0.5, 1, 1.5, 2, 3, 0.25]),
+    st.sampled_from([{}, {"min_orders": 1}, {"min_orders": 2}, {"min_orders": 3}, {"min_orders": 4}]),
+)
+GENERATED = {"order_gap": order_gaps}
+
+
+class Shop:
+    """Shoppers in a real database, their rules' members by SQL and by the judge."""
+
+    def __init__(self, db: Database, found: list[Shopper]) -> None:
+        self.db, self.found, self.site_id = db, found, stock(db, found)
+        with db.session(site_id=self.site_id) as session:
+            self.names = dict(session.raw.execute("select id, external_id from customer").fetchall())
+
+    def members(self, node: dict[str, Any], at: datetime) -> set[str]:
+        with self.db.session(site_id=self.site_id) as session:
+            rules = SiteRules(session)
+            ids = session.sql(rules.members(rules.parse({"version": 1, "where": node}), at)).scalars().all()
+        assert len(ids) == len(set(ids))
+        return {self.names[id] for id in ids}
+
+    def judged(self, node: dict[str, Any], at: datetime) -> set[str]:
+        return HistoryJudge(self.found, ZONE, CATALOGUE, at).members({"where": node})
+
+
+@pytest.mark.filterwarnings("ignore::hypothesis.errors.NonInteractiveExampleWarning")
+def test_sql_agrees_with_the_judge(db: Database) -> None:
+    shop = Shop(db, shoppers(150))
+    telling: Counter[str] = Counter()
+
+    def agrees(kind: str, node: dict[str, Any], at: datetime) -> None:
+        found, expected = shop.members(node, at), shop.judged(node, at)
+        assert found == expected, json.dumps([node, at.isoformat()]) + f" differs for {sorted(found ^ expected)}"
+        telling[kind] += 0 < len(found) < len(shop.found)
+
+    often = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    for kind, generated in GENERATED.items():
+        often(
+            given(kind=st.just(kind), node=generated | st.builds(lambda n: {"not": n}, generated), at=instants)(agrees)
+        )()
+    few = {kind for kind in GENERATED if telling[kind] < 40}
+    assert not few, f"too few rules hold for some and not for others: {telling}"
+
+
+PEOPLE = [
+    Shopper("none"),
+    Shopper("once", facts=[order(T - 9 * DAY, "g1")]),
+    Shopper("twice at once", facts=[order(T - 9 * DAY, "g2"), order(T - 9 * DAY, "g3")]),
+    Shopper("double", facts=[order(T - 9 * DAY, "g4"), order(T - 6 * DAY, "g5")]),
+    Shopper("a tick more", facts=[order(T - 9 * DAY, "g6"), order(T - 6 * DAY - TICK, "g7")]),
+    Shopper("thirds", facts=[order(T - 4 * DAY, f"h{n}") for n in (1, 2, 3)] + [order(T - DAY, "h4")]),
+    Shopper(
+        "cancelled",
+        facts=[
+            order(T - 9 * DAY, "g8"),
+            order(T - 6 * DAY, "g9"),
+            order(T - DAY, "g10"),
+            (T - HOUR, "Order Cancelled", {"order_id": "g10"}),
+        ],
+    ),
+]
+
+
+def gap(fewest: int = 2, **ratio: Any) -> dict[str, Any]:
+    return {"order_gap": {"ratio": ratio, "min_orders": fewest}}
+
+
+CASES: list[tuple[str, dict[str, Any], datetime, set[str]]] = [
+    ("twice the gap, to the tick", gap(eq=2), T, {"double", "cancelled"}),
+    ("a tick more is more", gap(gt=2), T, {"a tick more"}),
+    ("no gap, no ratio: ne is false too", gap(1, ne=7), T, {"double", "a tick more", "thirds", "cancelled"}),
+    ("the mean gap, three of them", gap(3, eq=1), T, {"thirds"}),
+    ("an order that is cancelled later stands till then", gap(3, lt=1), T - HOUR - TICK, {"thirds", "cancelled"}),
+    ("and not from that instant on", gap(3, lt=1), T - HOUR, {"thirds"}),
+]
+
+
+def test_edges(db: Database) -> None:
+    shop = Shop(db, PEOPLE)
+    wrong = []
+    for title, node, at, expected in CASES:
+        found, judged = shop.members(node, at), shop.judged(node, at)
+        if not found == judged == expected:
+            wrong.append(f"{title}: expected {sorted(expected)}, SQL {sorted(found)}, judge {sorted(judged)}")
+    assert not wrong, "\n".join(wrong)
