@@ -155,7 +155,17 @@ class OrderGap:
     min_orders: int
 
 
-Happened = Fold | Edge | OrderGap
+@dataclass(frozen=True, slots=True)
+class Rank:
+    """Among the best by a number made of the occurrences, of all customers who have one; ties are in."""
+
+    source: Source
+    function: Function
+    of: str | None
+    top_percent: Decimal
+
+
+Happened = Fold | Edge | OrderGap | Rank
 Leaf = Attribute | Happened | Member | Sample
 Node = And | Or | Not | Leaf
 

@@ -178,14 +178,16 @@ class Judge:
             if function in node:
                 asked = dict(node[function])
                 of = asked.pop("of")
-                values = [
-                    value
-                    if value is not None and of in ("revenue", "total", "value") and function != "distinct"
-                    else properties.get(of)
-                    for _ts, properties, value in found
-                ]
-                return self.asked(made(function, values), asked)
+                return self.asked(made(function, self.values(function, of, found)), asked)
         return self.asked(Decimal(len(found)), node.get("count", {"gte": 1}))
+
+    def values(self, function: str, of: str, found: list[tuple[datetime, dict[str, Any], Decimal | None]]) -> list[Any]:
+        return [
+            value
+            if value is not None and of in ("revenue", "total", "value") and function != "distinct"
+            else properties.get(of)
+            for _ts, properties, value in found
+        ]
 
     def asked(self, made_number: Decimal | None, comparison: dict[str, Any]) -> bool:
         ((operator, operand),) = comparison.items()

@@ -1,19 +1,30 @@
 """The naive judge of the conditions that look at a whole history, or at everyone's."""
 
-from datetime import timedelta
+import json
+import math
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
 from fractions import Fraction
 from itertools import pairwise
 from typing import Any
 
-from tests.integration.segments_judge import Judge, Shopper, compare
+from tests.integration.segments_judge import Judge, Shopper, compare, made, number
+
+FUNCTIONS = ("sum", "avg", "min", "max", "distinct")
 
 
+@dataclass
 class HistoryJudge(Judge):
     """As the judge of single conditions, in rational numbers."""
+
+    reckoned: dict[str, Any] = field(default_factory=dict)
 
     def holds(self, node: dict[str, Any], who: Shopper) -> bool:
         if "order_gap" in node:
             return self.late(node["order_gap"], who)
+        if "rank" in node:
+            return self.among_the_best(node["rank"], who)
         return super().holds(node, who)
 
     def late(self, asked: dict[str, Any], who: Shopper) -> bool:
@@ -26,3 +37,35 @@ class HistoryJudge(Judge):
         ((operator, operand),) = asked["ratio"].items()
         operands = [Fraction(str(each)) for each in (operand if isinstance(operand, list) else [operand])]
         return compare(Fraction(since * len(gaps), all_gaps), operator, operands)
+
+    def among_the_best(self, asked: dict[str, Any], who: Shopper) -> bool:
+        worths = self.once("rank", asked, lambda: self.worths(asked["by"]))
+        known = sorted((worth for worth in worths.values() if worth is not None), reverse=True)
+        everyone = [*known, *(None for worth in worths.values() if worth is None)]
+        mine = worths.get(who.id)
+        if mine is None:
+            return False
+        last = everyone[math.ceil(len(everyone) * Fraction(str(asked["top_percent"])) / 100) - 1]
+        return last is None or mine >= last
+
+    def once(self, *key: Any) -> Any:
+        """What is the same for everyone is reckoned once."""
+        *named, reckon = key
+        written = json.dumps(named)
+        if written not in self.reckoned:
+            self.reckoned[written] = reckon()
+        return self.reckoned[written]
+
+    def worths(self, by: dict[str, Any]) -> dict[str, Fraction | None]:
+        function, of = next(((key, by[key]) for key in FUNCTIONS if key in by), ("count", None))
+        found = {each.id: self.happenings(by, each) for each in self.shoppers}
+        return {id: self.worth(function, of, happened) for id, happened in found.items() if happened}
+
+    def worth(self, function: str, of: Any, found: list[tuple[datetime, dict[str, Any], Decimal | None]]) -> Any:
+        if function == "count":
+            return Fraction(len(found))
+        values = self.values(function, of, found)
+        if function == "avg":
+            numbers = [Fraction(each) for value in values if (each := number(value)) is not None]
+            return sum(numbers) / len(numbers) if numbers else None
+        return made(function, values)

@@ -171,6 +171,23 @@ def test_documents(document: Any, expected: list[tuple[str, str]]) -> None:
             for bad in (0, 2.5, 10**7)
         ],
         ({"order_gap": {"ratio": {"gt": 2}, "within": "1d"}}, [(".order_gap.within", "unknown_field")]),
+        # rank
+        ({"rank": {}}, [(".rank.by", "missing_field"), (".rank.top_percent", "missing_field")]),
+        ({"rank": {"by": {}, "top_percent": 20}}, [(".rank.by.event", "missing_field")]),
+        *[
+            ({"rank": {"by": ORDER, "top_percent": bad}}, [(".rank.top_percent", "out_of_range")])
+            for bad in (0, -1, 100.5)
+        ],
+        ({"rank": {"by": ORDER, "top_percent": "20"}}, [(".rank.top_percent", "number_as_text")]),
+        ({"rank": {"by": order(sum="a", avg="b"), "top_percent": 1}}, [(".rank.by.avg", "two_aggregates")]),
+        ({"rank": {"by": order(count=True, max="b"), "top_percent": 1}}, [(".rank.by.max", "two_aggregates")]),
+        ({"rank": {"by": order(count=3), "top_percent": 1}}, [(".rank.by.count", "wrong_type")]),
+        ({"rank": {"by": order(sum={"of": "a"}), "top_percent": 1}}, [(".rank.by.sum", "wrong_type")]),
+        ({"rank": {"by": order(within="1d", to="2026-01-01"), "top_percent": 1}}, [(".rank.by.to", "two_windows")]),
+        (
+            {"rank": {"by": {"bought": {}}, "top_percent": 1}},
+            [(".rank.by.event", "missing_field"), (".rank.by.bought", "unknown_field")],
+        ),
         # text and size
         (attribute(eq="a\0b"), [(".eq", "bad_text")]),
         (attribute(in_=["a", "\ud800"]), [(".in[1]", "bad_text")]),
