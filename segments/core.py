@@ -45,6 +45,11 @@ class Test:
     operand: Operand
 
 
+def operands(test: Test) -> tuple[Any, ...]:
+    """The operands: the entries of a list, or the one there is."""
+    return test.operand if isinstance(test.operand, tuple) else (test.operand,)
+
+
 class Stream(StrEnum):
     """What happened: plain events, orders as they stand at the instant, or the lines of those orders."""
 
@@ -165,7 +170,22 @@ class Rank:
     top_percent: Decimal
 
 
-Happened = Fold | Edge | OrderGap | Rank
+class Score(StrEnum):
+    """What customers with orders are scored by, 1 to 5: the last order's time, how many orders, and their value."""
+
+    RECENCY = "recency"
+    FREQUENCY = "frequency"
+    MONETARY = "monetary"
+
+
+@dataclass(frozen=True, slots=True)
+class Rfm:
+    """Each score passes its test; false without an order."""
+
+    scores: tuple[tuple[Score, Test], ...]
+
+
+Happened = Fold | Edge | OrderGap | Rank | Rfm
 Leaf = Attribute | Happened | Member | Sample
 Node = And | Or | Not | Leaf
 

@@ -45,11 +45,12 @@ from segments.core import (
     Or,
     OrderGap,
     Rank,
+    Rfm,
     Sample,
     leaves,
 )
 from segments.sql_gap import order_gap_ids
-from segments.sql_rank import rank_ids
+from segments.sql_rank import rank_ids, rfm_ids
 from segments.sql_rows import Binding
 from segments.sql_streams import Ids, ids_of
 from segments.sql_values import Truth, Value, among, holds, is_day, month_and_day
@@ -61,6 +62,7 @@ _IDS: dict[type[Happened], Callable[[Any, Binding, datetime], Ids]] = {
     Edge: ids_of,
     OrderGap: order_gap_ids,
     Rank: rank_ids,
+    Rfm: rfm_ids,
 }
 
 

@@ -13,7 +13,6 @@ from segments.fields import Strict, described, fault
 # Nodes of the language that this version does not evaluate yet.
 NOT_SUPPORTED = (
     "sequence",
-    "rfm",
     "points",
     "tier",
     "replenish",

@@ -25,6 +25,8 @@ class HistoryJudge(Judge):
             return self.late(node["order_gap"], who)
         if "rank" in node:
             return self.among_the_best(node["rank"], who)
+        if "rfm" in node:
+            return all(self.asked(self.score(name, who), asked) for name, asked in node["rfm"].items())
         return super().holds(node, who)
 
     def late(self, asked: dict[str, Any], who: Shopper) -> bool:
@@ -69,3 +71,18 @@ class HistoryJudge(Judge):
             numbers = [Fraction(each) for value in values if (each := number(value)) is not None]
             return sum(numbers) / len(numbers) if numbers else None
         return made(function, values)
+
+    def score(self, name: str, who: Shopper) -> Decimal | None:
+        measures = self.once("rfm", name, lambda: self.measures(name))
+        if who.id not in measures:
+            return None
+        worse = [each for each in measures.values() if each < measures[who.id]]
+        return Decimal(1 + 5 * len(worse) // len(measures))
+
+    def measures(self, name: str) -> dict[str, Any]:
+        orders = {each.id: found for each in self.shoppers if (found := self.orders(each))}
+        if name == "recency":
+            return {id: max(order.at for order in found) for id, found in orders.items()}
+        if name == "frequency":
+            return {id: len(found) for id, found in orders.items()}
+        return {id: sum(order.value for order in found) for id, found in orders.items()}

@@ -56,7 +56,10 @@ ranks = st.builds(
     worths,
     st.sampled_from([0.1, 1, 10, 20, 33.3, 50, 75, 99.9, 100]),
 )
-GENERATED = {"order_gap": order_gaps, "rank": ranks}
+rfms = st.dictionaries(
+    st.sampled_from(["recency", "frequency", "monetary"]), asked([1, 2, 3, 4, 5, 2.5]), min_size=1
+).map(lambda scores: {"rfm": scores})
+GENERATED = {"order_gap": order_gaps, "rank": ranks, "rfm": rfms}
 
 
 class Shop:
@@ -125,12 +128,19 @@ PEOPLE = [
 ]
 
 
+BUYERS = {"once", "twice at once", "double", "a tick more", "thirds", "cancelled"}
+
+
 def gap(fewest: int = 2, **ratio: Any) -> dict[str, Any]:
     return {"order_gap": {"ratio": ratio, "min_orders": fewest}}
 
 
 def rank(percent: float, **by: Any) -> dict[str, Any]:
     return {"rank": {"by": {"event": "Viewed Product", **by}, "top_percent": percent}}
+
+
+def rfm(**scores: Any) -> dict[str, Any]:
+    return {"rfm": scores}
 
 
 CASES: list[tuple[str, dict[str, Any], datetime, set[str]]] = [
@@ -147,6 +157,14 @@ CASES: list[tuple[str, dict[str, Any], datetime, set[str]]] = [
     ("but has no average: in n, never in", rank(100, avg="price"), T, {f"r{place}" for place in range(7)} - {"r4"}),
     ("7/6 is below 4/3", rank(14, avg="price"), T, {"r5"}),
     ("by number", rank(20), T, {"r6", "r0", "r5"}),
+    ("the score of the least is 1", rfm(recency={"eq": 1}), T, {"once", "twice at once"}),
+    ("two of six are worse: 1 + floor(10/6)", rfm(recency={"eq": 2}), T, {"a tick more"}),
+    ("three of six", rfm(recency={"eq": 3}), T, {"double", "cancelled"}),
+    ("five of six are 5", rfm(recency={"gte": 4}), T, {"thirds"}),
+    ("a cancelled order counts till then", rfm(recency={"gte": 4}), T - HOUR - TICK, {"thirds", "cancelled"}),
+    ("without an order there is no score", rfm(frequency={"ne": 9}), T, BUYERS),
+    ("all that is asked", rfm(frequency={"eq": 5}, recency={"lt": 5}), T, set()),
+    ("and no more", rfm(frequency={"eq": 5}, monetary={"eq": 1}), T, {"thirds"}),
     ("only who did it in the window", rank(1, within="1d"), T, set()),
     ("and a tick earlier", rank(1, within="1d"), T - TICK, {"r6"}),
 ]

@@ -188,6 +188,15 @@ def test_documents(document: Any, expected: list[tuple[str, str]]) -> None:
             {"rank": {"by": {"bought": {}}, "top_percent": 1}},
             [(".rank.by.event", "missing_field"), (".rank.by.bought", "unknown_field")],
         ),
+        # rfm
+        ({"rfm": {}}, [(".rfm", "missing_field")]),
+        ({"rfm": 5}, [(".rfm", "wrong_type")]),
+        ({"rfm": {"recency": None}}, [(".rfm.recency", "null")]),
+        ({"rfm": {"recency": 4}}, [(".rfm.recency", "wrong_type")]),
+        (
+            {"rfm": {"recency": {"gte": "4"}, "x": 1}},
+            [(".rfm.recency.gte", "number_as_text"), (".rfm.x", "unknown_field")],
+        ),
         # text and size
         (attribute(eq="a\0b"), [(".eq", "bad_text")]),
         (attribute(in_=["a", "\ud800"]), [(".in[1]", "bad_text")]),
