@@ -185,7 +185,14 @@ class Rfm:
     scores: tuple[tuple[Score, Test], ...]
 
 
-Happened = Fold | Edge | OrderGap | Rank | Rfm
+@dataclass(frozen=True, slots=True)
+class Replenish:
+    """The lifespan of something bought, counted from its last purchase, ends after now and within so long."""
+
+    within: timedelta
+
+
+Happened = Fold | Edge | OrderGap | Rank | Rfm | Replenish
 Leaf = Attribute | Happened | Member | Sample
 Node = And | Or | Not | Leaf
 

@@ -45,12 +45,14 @@ from segments.core import (
     Or,
     OrderGap,
     Rank,
+    Replenish,
     Rfm,
     Sample,
     leaves,
 )
 from segments.sql_gap import order_gap_ids
 from segments.sql_rank import rank_ids, rfm_ids
+from segments.sql_replenish import replenish_ids
 from segments.sql_rows import Binding
 from segments.sql_streams import Ids, ids_of
 from segments.sql_values import Truth, Value, among, holds, is_day, month_and_day
@@ -63,6 +65,7 @@ _IDS: dict[type[Happened], Callable[[Any, Binding, datetime], Ids]] = {
     OrderGap: order_gap_ids,
     Rank: rank_ids,
     Rfm: rfm_ids,
+    Replenish: replenish_ids,
 }
 
 

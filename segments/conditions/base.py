@@ -15,7 +15,6 @@ NOT_SUPPORTED = (
     "sequence",
     "points",
     "tier",
-    "replenish",
     "message",
     "subscription",
     "topic",

@@ -9,7 +9,7 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import Any
 
-from tests.integration.segments_judge import Judge, Shopper, compare, made, number
+from tests.integration.segments_judge import Judge, Shopper, compare, length, made, number
 
 FUNCTIONS = ("sum", "avg", "min", "max", "distinct")
 
@@ -18,6 +18,7 @@ FUNCTIONS = ("sum", "avg", "min", "max", "distinct")
 class HistoryJudge(Judge):
     """As the judge of single conditions, in rational numbers."""
 
+    lifespans: dict[str, int] = field(default_factory=dict)
     reckoned: dict[str, Any] = field(default_factory=dict)
 
     def holds(self, node: dict[str, Any], who: Shopper) -> bool:
@@ -25,6 +26,8 @@ class HistoryJudge(Judge):
             return self.late(node["order_gap"], who)
         if "rank" in node:
             return self.among_the_best(node["rank"], who)
+        if "replenish" in node:
+            return self.runs_out(length(node["replenish"]["within"]), who)
         if "rfm" in node:
             return all(self.asked(self.score(name, who), asked) for name, asked in node["rfm"].items())
         return super().holds(node, who)
@@ -86,3 +89,12 @@ class HistoryJudge(Judge):
         if name == "frequency":
             return {id: len(found) for id, found in orders.items()}
         return {id: sum(order.value for order in found) for id, found in orders.items()}
+
+    def runs_out(self, ahead: timedelta, who: Shopper) -> bool:
+        for product, days in self.lifespans.items():
+            bought = [
+                order.at for order in self.orders(who) for line in order.lines if line.get("product_id") == product
+            ]
+            if bought and self.t < max(bought) + timedelta(days=days) <= self.t + ahead:
+                return True
+        return False

@@ -13,7 +13,7 @@ from push_server.audiences.rules import SiteRules
 from push_server.db import Database
 from tests.integration.segments_judge import Shopper
 from tests.integration.segments_judge_histories import HistoryJudge
-from tests.integration.test_segments_agree import CATALOGUE, ZONE, _where, instants, shoppers, stock, windows
+from tests.integration.test_segments_agree import CATALOGUE, ZONE, _where, instants, shoppers, span, stock, windows
 
 T = datetime(2026, 3, 1, 12, tzinfo=UTC)
 TICK = timedelta(microseconds=1)
@@ -59,7 +59,11 @@ ranks = st.builds(
 rfms = st.dictionaries(
     st.sampled_from(["recency", "frequency", "monetary"]), asked([1, 2, 3, 4, 5, 2.5]), min_size=1
 ).map(lambda scores: {"rfm": scores})
-GENERATED = {"order_gap": order_gaps, "rank": ranks, "rfm": rfms}
+replenished = span.map(lambda within: {"replenish": {"within": within}})
+GENERATED = {"order_gap": order_gaps, "rank": ranks, "rfm": rfms, "replenish": replenished}
+
+
+LIFESPANS = {"p1": 3, "p2": 5}
 
 
 class Shop:
@@ -68,6 +72,8 @@ class Shop:
     def __init__(self, db: Database, found: list[Shopper]) -> None:
         self.db, self.found, self.site_id = db, found, stock(db, found)
         with db.session(site_id=self.site_id) as session:
+            for product, days in LIFESPANS.items():
+                session.raw.execute("update product set lifespan_days = %s where product_id = %s", [days, product])
             self.names = dict(session.raw.execute("select id, external_id from customer").fetchall())
 
     def members(self, node: dict[str, Any], at: datetime) -> set[str]:
@@ -78,7 +84,7 @@ class Shop:
         return {self.names[id] for id in ids}
 
     def judged(self, node: dict[str, Any], at: datetime) -> set[str]:
-        return HistoryJudge(self.found, ZONE, CATALOGUE, at).members({"where": node})
+        return HistoryJudge(self.found, ZONE, CATALOGUE, at, LIFESPANS).members({"where": node})
 
 
 @pytest.mark.filterwarnings("ignore::hypothesis.errors.NonInteractiveExampleWarning")
@@ -143,6 +149,10 @@ def rfm(**scores: Any) -> dict[str, Any]:
     return {"rfm": scores}
 
 
+def replenish(within: str) -> dict[str, Any]:
+    return {"replenish": {"within": within}}
+
+
 CASES: list[tuple[str, dict[str, Any], datetime, set[str]]] = [
     ("twice the gap, to the tick", gap(eq=2), T, {"double", "cancelled"}),
     ("a tick more is more", gap(gt=2), T, {"a tick more"}),
@@ -170,10 +180,35 @@ CASES: list[tuple[str, dict[str, Any], datetime, set[str]]] = [
 ]
 
 
-def test_edges(db: Database) -> None:
-    shop = Shop(db, PEOPLE)
+FOOD = {"product_id": "p2", "price": 2}  # lasts five days
+HUNGRY = [
+    Shopper("food", facts=[order(T - 3 * DAY, "f1", revenue=9, products=[FOOD, {"product_id": "p4"}])]),
+    Shopper("more food", facts=[order(T - 4 * DAY, "f2", products=[FOOD]), order(T - 2 * DAY, "f3", products=[FOOD])]),
+    Shopper(
+        "gave back",
+        facts=[
+            order(T - 4 * DAY, "f4", revenue=9, products=[{**FOOD, "quantity": 2}]),
+            order(T - 2 * DAY, "f5", revenue=9, products=[FOOD, {"product_id": "p3", "price": 4}]),
+            (T - HOUR, "Order Refunded", {"order_id": "f5", "products": [FOOD]}),
+            (T - HOUR, "Order Refunded", {"order_id": "f4", "products": [FOOD]}),
+        ],
+    ),
+]
+MEALS: list[tuple[str, dict[str, Any], datetime, set[str]]] = [
+    ("the end of the window is in", replenish("2d"), T, {"food", "gave back"}),
+    ("the last purchase counts: what was given back was none", replenish("1d"), T, {"gave back"}),
+    ("before that, the later one", replenish("2d"), T - HOUR - TICK, set()),
+    ("a tick before the window", replenish("2d"), T - TICK, {"gave back"}),
+    ("the instant it runs out is no longer ahead", replenish("30d"), T + 2 * DAY, {"more food"}),
+    ("a tick before it is", replenish("30d"), T + 2 * DAY - TICK, {"food", "more food"}),
+]
+
+
+@pytest.mark.parametrize(("people", "cases"), [(PEOPLE, CASES), (HUNGRY, MEALS)])
+def test_edges(db: Database, people: list[Shopper], cases: list[Any]) -> None:
+    shop = Shop(db, people)
     wrong = []
-    for title, node, at, expected in CASES:
+    for title, node, at, expected in cases:
         found, judged = shop.members(node, at), shop.judged(node, at)
         if not found == judged == expected:
             wrong.append(f"{title}: expected {sorted(expected)}, SQL {sorted(found)}, judge {sorted(judged)}")

@@ -197,6 +197,10 @@ def test_documents(document: Any, expected: list[tuple[str, str]]) -> None:
             {"rfm": {"recency": {"gte": "4"}, "x": 1}},
             [(".rfm.recency.gte", "number_as_text"), (".rfm.x", "unknown_field")],
         ),
+        # replenish
+        ({"replenish": {}}, [(".replenish.within", "missing_field")]),
+        ({"replenish": "7d"}, [(".replenish", "wrong_type")]),
+        ({"replenish": {"within": "soon"}}, [(".replenish.within", "bad_duration")]),
         # text and size
         (attribute(eq="a\0b"), [(".eq", "bad_text")]),
         (attribute(in_=["a", "\ud800"]), [(".in[1]", "bad_text")]),
