@@ -192,7 +192,21 @@ class Replenish:
     within: timedelta
 
 
-Happened = Fold | Edge | OrderGap | Rank | Rfm | Replenish
+@dataclass(frozen=True, slots=True)
+class Sequence:
+    """Occurrences of each step, strictly one after the other, with one value of the property `same` in all of them.
+
+    With `absent`, none of those has come later than the newest occurrence that completes the steps, which is at least
+    `gap` old.
+    """
+
+    steps: tuple[Source, ...]
+    absent: Source | None
+    gap: timedelta | None
+    same: str | None
+
+
+Happened = Fold | Edge | OrderGap | Rank | Rfm | Replenish | Sequence
 Leaf = Attribute | Happened | Member | Sample
 Node = And | Or | Not | Leaf
 

@@ -48,12 +48,14 @@ from segments.core import (
     Replenish,
     Rfm,
     Sample,
+    Sequence,
     leaves,
 )
 from segments.sql_gap import order_gap_ids
 from segments.sql_rank import rank_ids, rfm_ids
 from segments.sql_replenish import replenish_ids
 from segments.sql_rows import Binding
+from segments.sql_sequence import sequence_ids
 from segments.sql_streams import Ids, ids_of
 from segments.sql_values import Truth, Value, among, holds, is_day, month_and_day
 
@@ -66,6 +68,7 @@ _IDS: dict[type[Happened], Callable[[Any, Binding, datetime], Ids]] = {
     Rank: rank_ids,
     Rfm: rfm_ids,
     Replenish: replenish_ids,
+    Sequence: sequence_ids,
 }
 
 

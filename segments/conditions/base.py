@@ -12,7 +12,6 @@ from segments.fields import Strict, described, fault
 
 # Nodes of the language that this version does not evaluate yet.
 NOT_SUPPORTED = (
-    "sequence",
     "points",
     "tier",
     "message",

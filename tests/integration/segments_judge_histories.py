@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import Any
 
-from tests.integration.segments_judge import Judge, Shopper, compare, length, made, number
+from tests.integration.segments_judge import Judge, Shopper, compare, length, made, number, same
 
 FUNCTIONS = ("sum", "avg", "min", "max", "distinct")
 
@@ -26,6 +26,8 @@ class HistoryJudge(Judge):
             return self.late(node["order_gap"], who)
         if "rank" in node:
             return self.among_the_best(node["rank"], who)
+        if "sequence" in node:
+            return self.in_order(node, who)
         if "replenish" in node:
             return self.runs_out(length(node["replenish"]["within"]), who)
         if "rfm" in node:
@@ -91,10 +93,41 @@ class HistoryJudge(Judge):
         return {id: sum(order.value for order in found) for id, found in orders.items()}
 
     def runs_out(self, ahead: timedelta, who: Shopper) -> bool:
-        for product, days in self.lifespans.items():
+        for article, days in self.lifespans.items():
             bought = [
-                order.at for order in self.orders(who) for line in order.lines if line.get("product_id") == product
+                order.at for order in self.orders(who) for line in order.lines if line.get("product_id") == article
             ]
             if bought and self.t < max(bought) + timedelta(days=days) <= self.t + ahead:
                 return True
         return False
+
+    def in_order(self, node: dict[str, Any], who: Shopper) -> bool:
+        steps = [self.happenings(step, who) for step in node["sequence"]]
+        if "same" not in node:
+            return self.completes(node, [[ts for ts, _properties, _value in step] for step in steps])
+        values = [properties.get(node["same"]) for _ts, properties, _value in steps[0]]
+        return any(
+            self.completes(
+                node,
+                [
+                    [ts for ts, properties, _value in step if same(value, properties.get(node["same"]))]
+                    for step in steps
+                ],
+            )
+            for value in values
+            if value is not None
+        )
+
+    def completes(self, node: dict[str, Any], steps: list[list[datetime]]) -> bool:
+        """Every chain is tried."""
+        absent = steps.pop() if node["sequence"][-1].get("absent") else None
+        newest = [
+            chain[-1]
+            for chain in product(*steps)
+            if self.in_window(chain[0], {"within": node["within"]} if "within" in node else {})
+            and all(earlier < later for earlier, later in pairwise(chain))
+        ]
+        if not newest or absent is None:
+            return bool(newest)
+        gap = length(node["gap"]) if "gap" in node else timedelta(0)
+        return self.t - max(newest) >= gap and not any(ts > max(newest) for ts in absent)

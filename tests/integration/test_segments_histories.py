@@ -60,7 +60,29 @@ rfms = st.dictionaries(
     st.sampled_from(["recency", "frequency", "monetary"]), asked([1, 2, 3, 4, 5, 2.5]), min_size=1
 ).map(lambda scores: {"rfm": scores})
 replenished = span.map(lambda within: {"replenish": {"within": within}})
-GENERATED = {"order_gap": order_gaps, "rank": ranks, "rfm": rfms, "replenish": replenished}
+steps = st.one_of(
+    st.builds(
+        lambda name, where: {"event": name, **where},
+        st.sampled_from(["Product Viewed", "Searched", "Order Shipped", "Order Completed", "Order Refunded"]),
+        st.just({}) | _where(["category", "price"]).map(lambda found: {"where": found}),
+    ),
+    (st.just({}) | _where(["category", "brand"])).map(lambda found: {"bought": found}),
+)
+absent_steps = steps.map(lambda step: {**step, "absent": True})
+sequences = st.builds(
+    lambda found, absent, gap, within, same: {
+        "sequence": found + absent if absent else (found * 2)[:3],
+        **(gap if absent else {}),
+        **within,
+        **same,
+    },
+    st.lists(steps, min_size=1, max_size=3),
+    absent_steps.map(lambda step: [step]) | st.just([]),
+    st.just({}) | span.map(lambda gap: {"gap": gap}),
+    st.just({}) | span.map(lambda within: {"within": within}),
+    st.just({}) | st.sampled_from(["category", "size", "order_id", "product_id"]).map(lambda name: {"same": name}),
+)
+GENERATED = {"order_gap": order_gaps, "rank": ranks, "rfm": rfms, "replenish": replenished, "sequence": sequences}
 
 
 LIFESPANS = {"p1": 3, "p2": 5}
@@ -204,7 +226,77 @@ MEALS: list[tuple[str, dict[str, Any], datetime, set[str]]] = [
 ]
 
 
-@pytest.mark.parametrize(("people", "cases"), [(PEOPLE, CASES), (HUNGRY, MEALS)])
+def does(ts: datetime, name: str, **properties: Any) -> tuple[datetime, str, dict[str, Any]]:
+    return ts, name, properties
+
+
+CARTS = [
+    Shopper("left", facts=[does(T - HOUR, "Product Added", cart_id="a")]),
+    Shopper("just left", facts=[does(T - HOUR + TICK, "Product Added", cart_id="a")]),
+    Shopper("long ago", facts=[does(T - DAY, "Product Added", cart_id="a")]),
+    Shopper("ordered", facts=[does(T - 2 * HOUR, "Product Added", cart_id="a"), order(T - HOUR, "s1", cart_id="a")]),
+    Shopper("at once", facts=[does(T - 2 * HOUR, "Product Added", cart_id=5), order(T - 2 * HOUR, "s2", cart_id=5.0)]),
+    Shopper("other cart", facts=[does(T - 2 * HOUR, "Product Added", cart_id="a"), order(T - HOUR, "s3", cart_id="b")]),
+    Shopper("no cart", facts=[does(T - 2 * HOUR, "Product Added"), order(T - HOUR, "s4")]),
+    Shopper(
+        "again",
+        facts=[does(T - 2 * HOUR, "Product Added", cart_id=1), does(T - HOUR + TICK, "Product Added", cart_id=1)],
+    ),
+    Shopper(
+        "called off",
+        facts=[
+            does(T - 3 * HOUR, "Product Added", cart_id="a"),
+            order(T - 2 * HOUR, "s5", cart_id="a"),
+            does(T - TICK, "Order Cancelled", order_id="s5"),
+        ],
+    ),
+    Shopper("three", facts=[does(T - n * HOUR, name) for n, name in ((3, "A"), (2, "B"), (1, "A"), (4, "B"))]),
+    Shopper("none", facts=[does(T - n * HOUR, "B") for n in (2, 3)]),
+]
+ADDED, ORDERED = {"event": "Product Added"}, {"event": "Order Completed"}
+
+
+def after(*steps: Any, absent: Any = None, **more: Any) -> dict[str, Any]:
+    return {"sequence": [*steps, *([{**absent, "absent": True}] if absent else [])], **more}
+
+
+ABANDONED = after(ADDED, absent=ORDERED, gap="1h", within="24h", same="cart_id")
+A, B = {"event": "A"}, {"event": "B"}
+ORDERS: list[tuple[str, dict[str, Any], datetime, set[str]]] = [
+    ("abandoned carts: gap to the tick", ABANDONED, T, {"left", "at once", "other cart", "called off"}),
+    (
+        "a tick later another",
+        ABANDONED,
+        T + TICK,
+        {"left", "just left", "at once", "other cart", "again", "called off"},
+    ),
+    (
+        "a tick earlier, an order still stood, and one was in the window",
+        ABANDONED,
+        T - 2 * TICK,
+        {"at once", "other cart", "long ago"},
+    ),
+    ("no gap: at once", after(ADDED, absent=ORDERED, within="2h"), T, {"left", "just left", "again"}),
+    ("strictly later", after(ADDED, ORDERED), T, {"ordered", "other cart", "no cart"}),
+    ("of the same cart", after(ADDED, ORDERED, same="cart_id"), T, {"ordered"}),
+    ("until the order is cancelled", after(ADDED, ORDERED, same="cart_id"), T - 2 * TICK, {"ordered", "called off"}),
+    ("one event is not two", after(ADDED, ADDED), T, {"again"}),
+    (
+        "the window is the first step's",
+        after(ADDED, ORDERED, within="2h"),
+        T - TICK,
+        {"ordered", "other cart", "no cart"},
+    ),
+    ("and t-W is out", after(ADDED, ORDERED, within="2h"), T, set()),
+    ("back and forth", after(B, A, B, A), T, {"three"}),
+    ("not more often than it was", after(A, B, A, B), T, set()),
+    ("an absent one before the newest that completes is none", after(B, A, absent=B), T, {"three"}),
+    ("after it, it is one", after(B, A, absent=B), T - HOUR - TICK, set()),
+    ("which must be as its where says", after(A, {**B, "where": {"x": {"exists": True}}}), T, set()),
+]
+
+
+@pytest.mark.parametrize(("people", "cases"), [(PEOPLE, CASES), (HUNGRY, MEALS), (CARTS, ORDERS)])
 def test_edges(db: Database, people: list[Shopper], cases: list[Any]) -> None:
     shop = Shop(db, people)
     wrong = []
