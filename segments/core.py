@@ -45,6 +45,11 @@ class Test:
     operand: Operand
 
 
+def operands(test: Test) -> tuple[Any, ...]:
+    """The operands: the entries of a list, or the one there is."""
+    return test.operand if isinstance(test.operand, tuple) else (test.operand,)
+
+
 class Stream(StrEnum):
     """What happened: plain events, orders as they stand at the instant, or the lines of those orders."""
 
@@ -147,7 +152,62 @@ class Sample:
     salt: str
 
 
-Leaf = Attribute | Fold | Edge | Member | Sample
+@dataclass(frozen=True, slots=True)
+class OrderGap:
+    """The time since the last order against the customer's own mean gap between orders; false where that is 0."""
+
+    ratio: Test
+    min_orders: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rank:
+    """Among the best by a number made of the occurrences, of all customers who have one; ties are in."""
+
+    source: Source
+    function: Function
+    of: str | None
+    top_percent: Decimal
+
+
+class Score(StrEnum):
+    """What customers with orders are scored by, 1 to 5: the last order's time, how many orders, and their value."""
+
+    RECENCY = "recency"
+    FREQUENCY = "frequency"
+    MONETARY = "monetary"
+
+
+@dataclass(frozen=True, slots=True)
+class Rfm:
+    """Each score passes its test; false without an order."""
+
+    scores: tuple[tuple[Score, Test], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Replenish:
+    """The lifespan of something bought, counted from its last purchase, ends after now and within so long."""
+
+    within: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Sequence:
+    """Occurrences of each step, strictly one after the other, with one value of the property `same` in all of them.
+
+    With `absent`, none of those has come later than the newest occurrence that completes the steps, which is at least
+    `gap` old.
+    """
+
+    steps: tuple[Source, ...]
+    absent: Source | None
+    gap: timedelta | None
+    same: str | None
+
+
+Happened = Fold | Edge | OrderGap | Rank | Rfm | Replenish | Sequence
+Leaf = Attribute | Happened | Member | Sample
 Node = And | Or | Not | Leaf
 
 

@@ -7,6 +7,7 @@ where IN and NOT IN under OR would not. Equal leaves are joined once. The custom
 rule asks something of them, or can hold for those who did nothing. The instant is a parameter: there is no now().
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -31,12 +32,44 @@ from sqlalchemy.dialects.postgresql import BIT
 from sqlalchemy.sql import FromClause
 
 from segments.calendar import anniversaries
-from segments.core import And, Attribute, Edge, Fold, Member, Node, Not, Op, Or, Sample, leaves
+from segments.core import (
+    And,
+    Attribute,
+    Edge,
+    Fold,
+    Happened,
+    Member,
+    Node,
+    Not,
+    Op,
+    Or,
+    OrderGap,
+    Rank,
+    Replenish,
+    Rfm,
+    Sample,
+    Sequence,
+    leaves,
+)
+from segments.sql_gap import order_gap_ids
+from segments.sql_rank import rank_ids, rfm_ids
+from segments.sql_replenish import replenish_ids
 from segments.sql_rows import Binding
-from segments.sql_streams import ids_of
+from segments.sql_sequence import sequence_ids
+from segments.sql_streams import Ids, ids_of
 from segments.sql_values import Truth, Value, among, holds, is_day, month_and_day
 
 _HASHES = 2**32
+
+_IDS: dict[type[Happened], Callable[[Any, Binding, datetime], Ids]] = {
+    Fold: ids_of,
+    Edge: ids_of,
+    OrderGap: order_gap_ids,
+    Rank: rank_ids,
+    Rfm: rfm_ids,
+    Replenish: replenish_ids,
+    Sequence: sequence_ids,
+}
 
 
 def compile(node: Node, binding: Binding, at: datetime) -> Select[Any]:
@@ -93,7 +126,7 @@ class _Tree:
         if any(isinstance(leaf, Attribute | Sample) for leaf in leaves(self.node)):
             return
         for part in _conjuncts(self.node):
-            if isinstance(part, Fold | Edge | Member):
+            if isinstance(part, Happened | Member):
                 joined = self._join(part)
                 if not joined.opposite:
                     self.base, self.id = joined.ids, joined.ids.c.customer_id
@@ -114,12 +147,12 @@ class _Tree:
         hit = joined.ids.c.customer_id
         return hit.is_(None) if joined.opposite else hit.is_not(None)
 
-    def _join(self, leaf: Fold | Edge | Member) -> _Joined:
+    def _join(self, leaf: Happened | Member) -> _Joined:
         if leaf not in self.joined:
             if isinstance(leaf, Member):
                 self.joined[leaf] = _Joined(self.compiler.segment(leaf.segment).alias(), opposite=False)
             else:
-                ids = ids_of(leaf, self.binding, self.at)
+                ids = _IDS[type(leaf)](leaf, self.binding, self.at)
                 self.joined[leaf] = _Joined(ids.select.subquery(), ids.opposite)
         return self.joined[leaf]
 

@@ -40,7 +40,8 @@ class Binding:
     customer(id, site_id, attributes jsonb, time_zone, external_id, anonymous_id); event(kind_id, customer_id, ts, seq,
     category_id); event_body(seq, properties jsonb); order_value(site_id, customer_id, ts, since, until, value micros,
     seq); order_line(site_id, customer_id, ts, since, until, product_id, category_id, quantity, amount micros, line
-    jsonb); term(id, site_id, what, text); product(site_id, product_id text, category text).
+    jsonb); term(id, site_id, what, text); product(site_id, product_id text, category text,
+    lifespan_days).
     `term_ids(what, texts)` gives the dictionary ids of those texts that have one, `what` being event, category or
     product. `segment(id)` gives another segment's rule in core nodes. `zone` is the site's, as PostgreSQL knows it.
     """
@@ -66,16 +67,20 @@ class Rows(ABC):
         self.ts = table.c.ts
         self._joins_body = False
 
-    def grouped(self) -> Select[Any]:
-        """`select customer_id … group by customer_id` of the rows that match, for aggregates in HAVING.
+    def select(self, *columns: Value) -> Select[Any]:
+        """`select customer_id, columns …` of the rows that match.
 
-        Ask for the columns of those aggregates first: what they need is joined here.
+        Ask for the columns first: what they need is joined here.
         """
         conditions = [*self._standing(), *self._in_window()]
         conditions += [self.passes(name, test) for name, test in self.source.where]
         if self._joins_body:
             conditions.append(self.binding.event_body.c.seq == self.table.c.seq)
-        return select(self.table.c.customer_id).where(*conditions).group_by(self.table.c.customer_id)
+        return select(self.table.c.customer_id, *columns).where(*conditions)
+
+    def grouped(self) -> Select[Any]:
+        """The same `group by customer_id`, for aggregates in HAVING; ask for their columns first, too."""
+        return self.select().group_by(self.table.c.customer_id)
 
     def passes(self, name: str, test: Test) -> Truth:
         """Whether a property passes a test of `where`."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import BigInteger, DateTime, Numeric, Select, cast, func, literal, not_
 
-from segments.core import Edge, Fold, Function, Op, Test, passes
+from segments.core import Edge, Fold, Function, Op, Test, operands, passes
 from segments.sql_rows import Binding, Rows, rows_of
 from segments.sql_values import Truth, Value, compared
 
@@ -60,22 +60,22 @@ def _edge(leaf: Edge, rows: Rows) -> Select[Any]:
 def _having(leaf: Fold, rows: Rows) -> Truth:
     """The comparison, exact: an average is compared as sum against count times the operand."""
     test = leaf.compare
-    operands = test.operand if isinstance(test.operand, tuple) else (test.operand,)
+    asked = operands(test)
     if leaf.function is Function.COUNT:
-        return compared(test.op, func.count(), [_number(each) for each in operands])
+        return compared(test.op, func.count(), [_number(each) for each in asked])
     assert leaf.of is not None
     if leaf.function is Function.DISTINCT:
-        return compared(test.op, func.count(rows.property(leaf.of).distinct()), [_number(each) for each in operands])
+        return compared(test.op, func.count(rows.property(leaf.of).distinct()), [_number(each) for each in asked])
     value, scale = rows.number(leaf.of)
     if leaf.function is Function.AVG:
         many = cast(func.count(value), Numeric)
-        return compared(test.op, func.sum(value), [_number(each, scale) * many for each in operands])
+        return compared(test.op, func.sum(value), [_number(each, scale) * many for each in asked])
     made = {
         Function.SUM: func.coalesce(func.sum(value), 0),
         Function.MIN: func.min(value),
         Function.MAX: func.max(value),
     }
-    return compared(test.op, made[leaf.function], [_number(each, scale) for each in operands])
+    return compared(test.op, made[leaf.function], [_number(each, scale) for each in asked])
 
 
 def _number(operand: Any, scale: int = 1) -> Value:

@@ -12,13 +12,8 @@ from segments.fields import Strict, described, fault
 
 # Nodes of the language that this version does not evaluate yet.
 NOT_SUPPORTED = (
-    "sequence",
-    "rank",
-    "rfm",
-    "order_gap",
     "points",
     "tier",
-    "replenish",
     "message",
     "subscription",
     "topic",

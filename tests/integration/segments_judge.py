@@ -152,8 +152,10 @@ class Judge:
             if ts > self.t or order is None or name not in ("Order Cancelled", "Order Refunded"):
                 continue
             amount = next((properties[key] for key in ("revenue", "total") if key in properties), None)
-            if name == "Order Refunded" and amount is not None:
-                order.value -= Decimal(str(amount))
+            back = properties.get("products", [])
+            if name == "Order Refunded" and (amount is not None or back):
+                worth = sum((give_back(order.lines, line) for line in back), Decimal(0))
+                order.value -= worth if amount is None else Decimal(str(amount))
                 if order.value > 0:
                     continue
             del standing[properties["order_id"]]
@@ -178,19 +180,37 @@ class Judge:
             if function in node:
                 asked = dict(node[function])
                 of = asked.pop("of")
-                values = [
-                    value
-                    if value is not None and of in ("revenue", "total", "value") and function != "distinct"
-                    else properties.get(of)
-                    for _ts, properties, value in found
-                ]
-                return self.asked(made(function, values), asked)
+                return self.asked(made(function, self.values(function, of, found)), asked)
         return self.asked(Decimal(len(found)), node.get("count", {"gte": 1}))
+
+    def values(self, function: str, of: str, found: list[tuple[datetime, dict[str, Any], Decimal | None]]) -> list[Any]:
+        return [
+            value
+            if value is not None and of in ("revenue", "total", "value") and function != "distinct"
+            else properties.get(of)
+            for _ts, properties, value in found
+        ]
 
     def asked(self, made_number: Decimal | None, comparison: dict[str, Any]) -> bool:
         ((operator, operand),) = comparison.items()
         operands = operand if isinstance(operand, list) else [operand]
         return made_number is not None and compare(made_number, operator, [number(each) for each in operands])
+
+
+def give_back(lines: list[dict[str, Any]], back: dict[str, Any]) -> Decimal:
+    """Take so many of a product off an order's lines; returns what they are worth."""
+    worth, missing = Decimal(0), Decimal(str(back.get("quantity", 1)))
+    for line in list(lines):
+        quantity = Decimal(str(line.get("quantity", 1)))
+        if missing <= 0 or line.get("product_id") != back["product_id"]:
+            continue
+        taken = min(missing, quantity)
+        worth += taken * Decimal(str(line.get("price", 0)))
+        missing -= taken
+        line["quantity"] = quantity - taken
+        if line["quantity"] == 0:
+            lines.remove(line)
+    return worth
 
 
 def made(function: str, values: list[Any]) -> Any:

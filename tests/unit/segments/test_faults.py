@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from segments import Context, RuleError, StoredSegment, parse
+from segments.conditions import NOT_SUPPORTED
 
 NAN, INFINITY = float("nan"), float("inf")
 ORDER = {"event": "Order Completed"}
@@ -71,8 +72,7 @@ def test_documents(document: Any, expected: list[tuple[str, str]]) -> None:
         ({"any": [ORDER, {"bad": 1}, 5]}, [(".any[1]", "unknown_condition"), (".any[2]", "wrong_type")]),
         ({"not": [ORDER]}, [(".not", "wrong_type")]),
         ({"not": None}, [(".not", "null")]),
-        *[({name: {}}, [("", "not_supported")]) for name in ("sequence", "rank", "rfm", "order_gap", "points", "tier")],
-        *[({name: {}}, [("", "not_supported")]) for name in ("replenish", "message", "subscription", "topic")],
+        *[({name: {}}, [("", "not_supported")]) for name in NOT_SUPPORTED],
         # operators
         (attribute(), [("", "missing_operator")]),
         (attribute(eq=1, ne=2), [(".ne", "two_operators")]),
@@ -161,6 +161,65 @@ def test_documents(document: Any, expected: list[tuple[str, str]]) -> None:
         ),
         ({"segment": 5}, [(".segment", "wrong_type")]),
         ({"segment": "nobody"}, [(".segment", "unknown_segment")]),
+        # order_gap
+        ({"order_gap": {}}, [(".order_gap.ratio", "missing_field")]),
+        ({"order_gap": {"ratio": 2}}, [(".order_gap.ratio", "wrong_type")]),
+        ({"order_gap": {"ratio": {"gt": "2"}}}, [(".order_gap.ratio.gt", "number_as_text")]),
+        ({"order_gap": {"ratio": {"gt": 2, "lt": 3}}}, [(".order_gap.ratio.lt", "two_operators")]),
+        *[
+            ({"order_gap": {"ratio": {"gt": 2}, "min_orders": bad}}, [(".order_gap.min_orders", "out_of_range")])
+            for bad in (0, 2.5, 10**7)
+        ],
+        ({"order_gap": {"ratio": {"gt": 2}, "within": "1d"}}, [(".order_gap.within", "unknown_field")]),
+        # rank
+        ({"rank": {}}, [(".rank.by", "missing_field"), (".rank.top_percent", "missing_field")]),
+        ({"rank": {"by": {}, "top_percent": 20}}, [(".rank.by.event", "missing_field")]),
+        *[
+            ({"rank": {"by": ORDER, "top_percent": bad}}, [(".rank.top_percent", "out_of_range")])
+            for bad in (0, -1, 100.5)
+        ],
+        ({"rank": {"by": ORDER, "top_percent": "20"}}, [(".rank.top_percent", "number_as_text")]),
+        ({"rank": {"by": order(sum="a", avg="b"), "top_percent": 1}}, [(".rank.by.avg", "two_aggregates")]),
+        ({"rank": {"by": order(count=True, max="b"), "top_percent": 1}}, [(".rank.by.max", "two_aggregates")]),
+        ({"rank": {"by": order(count=3), "top_percent": 1}}, [(".rank.by.count", "wrong_type")]),
+        ({"rank": {"by": order(sum={"of": "a"}), "top_percent": 1}}, [(".rank.by.sum", "wrong_type")]),
+        ({"rank": {"by": order(within="1d", to="2026-01-01"), "top_percent": 1}}, [(".rank.by.to", "two_windows")]),
+        (
+            {"rank": {"by": {"bought": {}}, "top_percent": 1}},
+            [(".rank.by.event", "missing_field"), (".rank.by.bought", "unknown_field")],
+        ),
+        # rfm
+        ({"rfm": {}}, [(".rfm", "missing_field")]),
+        ({"rfm": 5}, [(".rfm", "wrong_type")]),
+        ({"rfm": {"recency": None}}, [(".rfm.recency", "null")]),
+        ({"rfm": {"recency": 4}}, [(".rfm.recency", "wrong_type")]),
+        (
+            {"rfm": {"recency": {"gte": "4"}, "x": 1}},
+            [(".rfm.recency.gte", "number_as_text"), (".rfm.x", "unknown_field")],
+        ),
+        # replenish
+        ({"replenish": {}}, [(".replenish.within", "missing_field")]),
+        ({"replenish": "7d"}, [(".replenish", "wrong_type")]),
+        ({"replenish": {"within": "soon"}}, [(".replenish.within", "bad_duration")]),
+        # sequence
+        ({"sequence": ORDER}, [(".sequence", "wrong_type")]),
+        ({"sequence": []}, [(".sequence", "too_few")]),
+        ({"sequence": [ORDER]}, [(".sequence", "too_few")]),
+        ({"sequence": [ORDER] * 11}, [(".sequence", "too_many")]),
+        ({"sequence": [ORDER, {}]}, [(".sequence[1].event", "missing_field")]),
+        ({"sequence": [ORDER, {"all": []}]}, [(".sequence[1].all", "unknown_field")]),
+        ({"sequence": [ORDER, order(within="1d")]}, [(".sequence[1].within", "unknown_field")]),
+        ({"sequence": [ORDER, order(count={"gte": 2})]}, [(".sequence[1].count", "unknown_field")]),
+        ({"sequence": [ORDER, order(bought={})]}, [(".sequence[1].bought", "two_conditions")]),
+        ({"sequence": [ORDER, {"bought": {}, "where": {}}]}, [(".sequence[1].where", "unknown_field")]),
+        ({"sequence": [order(where={"a": 1}), ORDER]}, [(".sequence[0].where.a", "wrong_type")]),
+        ({"sequence": [order(absent="yes"), ORDER]}, [(".sequence[0].absent", "wrong_type")]),
+        ({"sequence": [order(absent=True), ORDER]}, [(".sequence[0].absent", "absent_not_last")]),
+        ({"sequence": [order(absent=True)] * 2}, [(".sequence[0].absent", "absent_not_last")]),
+        ({"sequence": [ORDER, ORDER], "gap": "1h"}, [(".gap", "gap_without_absent")]),
+        ({"sequence": [ORDER, order(absent=True)], "gap": "0h"}, [(".gap", "bad_duration")]),
+        ({"sequence": [ORDER, order(absent=True)], "same": ""}, [(".same", "empty")]),
+        ({"sequence": [ORDER, ORDER], "from": "2026-01-01"}, [(".from", "unknown_field")]),
         # text and size
         (attribute(eq="a\0b"), [(".eq", "bad_text")]),
         (attribute(in_=["a", "\ud800"]), [(".in[1]", "bad_text")]),
@@ -192,7 +251,7 @@ def test_a_document_of_any_depth_is_no_crash() -> None:
 
 
 def test_all_faults_at_once() -> None:
-    node = {"all": [attribute(eq=[]), {"not": {"x": 1}}, order(within="x", count={"gte": "1"}), {"rank": {}}]}
+    node = {"all": [attribute(eq=[]), {"not": {"x": 1}}, order(within="x", count={"gte": "1"}), {"y": {}}]}
     assert {path for path, _code in node_faults(node)} == {
         ".all[0].eq",
         ".all[1].not",

@@ -1,0 +1,91 @@
+"""`{"rank": {"by": {"event": …, "sum": "revenue", "within": "365d"}, "top_percent": 20}}`: the best customers.
+
+Only customers with at least one such event in the window are ranked. The last one still in stands at position
+ceil(20% · n); whoever is worth the same is in, too.
+"""
+
+from collections.abc import Iterator
+from typing import Annotated, Any, ClassVar
+
+from pydantic import Field, PlainValidator
+
+from segments import core
+from segments.conditions.base import Condition
+from segments.conditions.window import Windowed, event_source, where_words
+from segments.context import Context
+from segments.fields import Name, Number, Problem, Strict, fault
+from segments.names import canonical
+from segments.operators import NOT_GIVEN, PropertyTests
+
+_WORDS = {
+    "sum": "the sum of {}",
+    "avg": "the average {}",
+    "min": "the lowest {}",
+    "max": "the highest {}",
+    "distinct": "the number of different values of {}",
+}
+
+
+def _true(value: Any) -> bool:
+    if value is not True:
+        raise fault("wrong_type", "must be true: events are ranked by their number")
+    return True
+
+
+class Worth(Windowed):
+    """A number made of a customer's events: how many they are, or an aggregate of a property."""
+
+    at_most_one: ClassVar[tuple[tuple[str, tuple[str, ...]], ...]] = (
+        ("two_aggregates", ("count", *_WORDS)),
+        *Windowed.one_window,
+    )
+
+    event: Name
+    where: PropertyTests = Field(default_factory=dict)
+    count: Annotated[bool, PlainValidator(_true)] = NOT_GIVEN
+    sum: Name = NOT_GIVEN
+    avg: Name = NOT_GIVEN
+    min: Name = NOT_GIVEN
+    max: Name = NOT_GIVEN
+    distinct: Name = NOT_GIVEN
+
+    def aggregate(self) -> tuple[core.Function, str | None]:
+        """The function, and the property it is made of."""
+        for name in _WORDS:
+            of: str | None = getattr(self, name)
+            if of:
+                return core.Function(name), of
+        return core.Function.COUNT, None
+
+    def words(self) -> str:
+        """`the sum of revenue over “Order Completed” events in the last 365 days`."""
+        function, of = self.aggregate()
+        them = f"“{canonical(self.event)}” events{self.window_words()}{where_words(self.where)}"
+        return f"the number of {them}" if of is None else f"{_WORDS[function].format(of)} over {them}"
+
+
+class Ranking(Strict):
+    by: Worth
+    top_percent: Number
+
+    def contradictions(self) -> Iterator[Problem]:
+        if not 0 < self.top_percent <= 100:
+            yield Problem("out_of_range", "must be above 0 and at most 100", ("top_percent",))
+
+
+class Rank(Condition):
+    kind: ClassVar[str] = "rank"
+    examples = (
+        {"rank": {"by": {"event": "Order Completed", "sum": "revenue", "within": "365d"}, "top_percent": 20}},
+        {"rank": {"by": {"event": "Product Viewed", "within": "30d"}, "top_percent": 5}},
+    )
+
+    rank: Ranking
+
+    def lower(self) -> core.Node:
+        by = self.rank.by
+        function, of = by.aggregate()
+        return core.Rank(event_source(by.event, by.where, by.window()), function, of, self.rank.top_percent)
+
+    def clause(self, context: Context) -> str:
+        return f"in the top {self.rank.top_percent:f}% by {self.rank.by.words()}"

@@ -1,0 +1,307 @@
+"""SQL against the naive judge for conditions over whole histories: generated rules, and the edges of each by hand."""
+
+import json
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from push_server.audiences.rules import SiteRules
+from push_server.db import Database
+from tests.integration.segments_judge import Shopper
+from tests.integration.segments_judge_histories import HistoryJudge
+from tests.integration.test_segments_agree import CATALOGUE, ZONE, _where, instants, shoppers, span, stock, windows
+
+T = datetime(2026, 3, 1, 12, tzinfo=UTC)
+TICK = timedelta(microseconds=1)
+HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
+
+
+def order(ts: datetime, id: str, **more: Any) -> tuple[datetime, str, dict[str, Any]]:
+    return ts, "Order Completed", {"order_id": id, **more}
+
+
+def asked(values: list[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    return st.one_of(
+        *[st.fixed_dictionaries({name: st.sampled_from(values)}) for name in ("eq", "ne", "gt", "gte", "lt", "lte")],
+        st.fixed_dictionaries({"in": st.lists(st.sampled_from(values), min_size=1, max_size=2)}),
+        st.fixed_dictionaries({"not_in": st.lists(st.sampled_from(values), min_size=1, max_size=2)}),
+        st.fixed_dictionaries({"between": st.lists(st.sampled_from(values), min_size=2, max_size=2).map(sorted)}),
+    )
+
+
+order_gaps = st.builds(
+    lambda ratio, fewest: {"order_gap": {"ratio": ratio, **fewest}},
+    asked([0, 0.5, 1, 1.5, 2, 3, 0.25]),
+    st.sampled_from([{}, {"min_orders": 1}, {"min_orders": 2}, {"min_orders": 3}, {"min_orders": 4}]),
+)
+worths = st.builds(
+    lambda source, where, window, by: {**source, **where, **window, **by},
+    st.sampled_from([{"event": name} for name in ("Product Viewed", "Searched", "Completed Order", "Order Refunded")]),
+    st.just({}) | _where(["category", "revenue"]).map(lambda found: {"where": found}),
+    windows,
+    st.sampled_from([{}, {"count": True}])
+    | st.builds(
+        lambda function, of: {function: of},
+        st.sampled_from(["sum", "avg", "min", "max", "distinct"]),
+        st.sampled_from(["revenue", "price", "category"]),
+    ),
+)
+ranks = st.builds(
+    lambda by, percent: {"rank": {"by": by, "top_percent": percent}},
+    worths,
+    st.sampled_from([0.1, 1, 10, 20, 33.3, 50, 75, 99.9, 100]),
+)
+rfms = st.dictionaries(
+    st.sampled_from(["recency", "frequency", "monetary"]), asked([1, 2, 3, 4, 5, 2.5]), min_size=1
+).map(lambda scores: {"rfm": scores})
+replenished = span.map(lambda within: {"replenish": {"within": within}})
+steps = st.one_of(
+    st.builds(
+        lambda name, where: {"event": name, **where},
+        st.sampled_from(["Product Viewed", "Searched", "Order Shipped", "Order Completed", "Order Refunded"]),
+        st.just({}) | _where(["category", "price"]).map(lambda found: {"where": found}),
+    ),
+    (st.just({}) | _where(["category", "brand"])).map(lambda found: {"bought": found}),
+)
+absent_steps = steps.map(lambda step: {**step, "absent": True})
+sequences = st.builds(
+    lambda found, absent, gap, within, same: {
+        "sequence": found + absent if absent else (found * 2)[:3],
+        **(gap if absent else {}),
+        **within,
+        **same,
+    },
+    st.lists(steps, min_size=1, max_size=3),
+    absent_steps.map(lambda step: [step]) | st.just([]),
+    st.just({}) | span.map(lambda gap: {"gap": gap}),
+    st.just({}) | span.map(lambda within: {"within": within}),
+    st.just({}) | st.sampled_from(["category", "size", "order_id", "product_id"]).map(lambda name: {"same": name}),
+)
+GENERATED = {"order_gap": order_gaps, "rank": ranks, "rfm": rfms, "replenish": replenished, "sequence": sequences}
+
+
+LIFESPANS = {"p1": 3, "p2": 5}
+
+
+class Shop:
+    """Shoppers in a real database, their rules' members by SQL and by the judge."""
+
+    def __init__(self, db: Database, found: list[Shopper]) -> None:
+        self.db, self.found, self.site_id = db, found, stock(db, found)
+        with db.session(site_id=self.site_id) as session:
+            for product, days in LIFESPANS.items():
+                session.raw.execute("update product set lifespan_days = %s where product_id = %s", [days, product])
+            self.names = dict(session.raw.execute("select id, external_id from customer").fetchall())
+
+    def members(self, node: dict[str, Any], at: datetime) -> set[str]:
+        with self.db.session(site_id=self.site_id) as session:
+            rules = SiteRules(session)
+            ids = session.sql(rules.members(rules.parse({"version": 1, "where": node}), at)).scalars().all()
+        assert len(ids) == len(set(ids))
+        return {self.names[id] for id in ids}
+
+    def judged(self, node: dict[str, Any], at: datetime) -> set[str]:
+        return HistoryJudge(self.found, ZONE, CATALOGUE, at, LIFESPANS).members({"where": node})
+
+
+@pytest.mark.filterwarnings("ignore::hypothesis.errors.NonInteractiveExampleWarning")
+def test_sql_agrees_with_the_judge(db: Database) -> None:
+    shop = Shop(db, shoppers(150))
+    telling: Counter[str] = Counter()
+
+    def agrees(kind: str, node: dict[str, Any], at: datetime) -> None:
+        found, expected = shop.members(node, at), shop.judged(node, at)
+        assert found == expected, json.dumps([node, at.isoformat()]) + f" differs for {sorted(found ^ expected)}"
+        telling[kind] += 0 < len(found) < len(shop.found)
+
+    often = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    for kind, generated in GENERATED.items():
+        often(
+            given(kind=st.just(kind), node=generated | st.builds(lambda n: {"not": n}, generated), at=instants)(agrees)
+        )()
+    few = {kind for kind in GENERATED if telling[kind] < 30}
+    assert not few, f"too few rules hold for some and not for others: {telling}"
+
+
+PEOPLE = [
+    Shopper("none"),
+    Shopper("once", facts=[order(T - 9 * DAY, "g1")]),
+    Shopper("twice at once", facts=[order(T - 9 * DAY, "g2"), order(T - 9 * DAY, "g3")]),
+    Shopper("double", facts=[order(T - 9 * DAY, "g4"), order(T - 6 * DAY, "g5")]),
+    Shopper("a tick more", facts=[order(T - 9 * DAY, "g6"), order(T - 6 * DAY - TICK, "g7")]),
+    Shopper("thirds", facts=[order(T - 4 * DAY, f"h{n}") for n in (1, 2, 3)] + [order(T - DAY, "h4")]),
+    Shopper(
+        "cancelled",
+        facts=[
+            order(T - 9 * DAY, "g8"),
+            order(T - 6 * DAY, "g9"),
+            order(T - DAY, "g10"),
+            (T - HOUR, "Order Cancelled", {"order_id": "g10"}),
+        ],
+    ),
+    *[
+        Shopper(
+            f"r{place}",
+            facts=[(T - DAY, "Product Viewed", {"price": price, "size": place}) for price in prices],
+        )
+        for place, prices in enumerate(
+            [[0.1, 0.1, 0.1], [0.1], [0.2, 0.1], [0.3], ["9"], [1, 1, 2], [4, 0, 0, 0, 0, 3]]
+        )
+    ],
+]
+
+
+BUYERS = {"once", "twice at once", "double", "a tick more", "thirds", "cancelled"}
+
+
+def gap(fewest: int = 2, **ratio: Any) -> dict[str, Any]:
+    return {"order_gap": {"ratio": ratio, "min_orders": fewest}}
+
+
+def rank(percent: float, **by: Any) -> dict[str, Any]:
+    return {"rank": {"by": {"event": "Viewed Product", **by}, "top_percent": percent}}
+
+
+def rfm(**scores: Any) -> dict[str, Any]:
+    return {"rfm": scores}
+
+
+def replenish(within: str) -> dict[str, Any]:
+    return {"replenish": {"within": within}}
+
+
+CASES: list[tuple[str, dict[str, Any], datetime, set[str]]] = [
+    ("twice the gap, to the tick", gap(eq=2), T, {"double", "cancelled"}),
+    ("a tick more is more", gap(gt=2), T, {"a tick more"}),
+    ("no gap, no ratio: ne is false too", gap(1, ne=7), T, {"double", "a tick more", "thirds", "cancelled"}),
+    ("the mean gap, three of them", gap(3, eq=1), T, {"thirds"}),
+    ("an order that is cancelled later stands till then", gap(3, lt=1), T - HOUR - TICK, {"thirds", "cancelled"}),
+    ("and not from that instant on", gap(3, lt=1), T - HOUR, {"thirds"}),
+    ("position ceil(1% of 7) is the first", rank(1, sum="price"), T, {"r6"}),
+    ("two of seven are 28.57…%", rank(28.57, sum="price"), T, {"r6", "r5"}),
+    ("a little more is three, and ties are in", rank(28.58, sum="price"), T, {"r6", "r5", "r0", "r2", "r3"}),
+    ("no number adds up to 0, and is ranked", rank(100, sum="price"), T, {f"r{place}" for place in range(7)}),
+    ("but has no average: in n, never in", rank(100, avg="price"), T, {f"r{place}" for place in range(7)} - {"r4"}),
+    ("7/6 is below 4/3", rank(14, avg="price"), T, {"r5"}),
+    ("by number", rank(20), T, {"r6", "r0", "r5"}),
+    ("the score of the least is 1", rfm(recency={"eq": 1}), T, {"once", "twice at once"}),
+    ("two of six are worse: 1 + floor(10/6)", rfm(recency={"eq": 2}), T, {"a tick more"}),
+    ("three of six", rfm(recency={"eq": 3}), T, {"double", "cancelled"}),
+    ("five of six are 5", rfm(recency={"gte": 4}), T, {"thirds"}),
+    ("a cancelled order counts till then", rfm(recency={"gte": 4}), T - HOUR - TICK, {"thirds", "cancelled"}),
+    ("without an order there is no score", rfm(frequency={"ne": 9}), T, BUYERS),
+    ("all that is asked", rfm(frequency={"eq": 5}, recency={"lt": 5}), T, set()),
+    ("and no more", rfm(frequency={"eq": 5}, monetary={"eq": 1}), T, {"thirds"}),
+    ("only who did it in the window", rank(1, within="1d"), T, set()),
+    ("and a tick earlier", rank(1, within="1d"), T - TICK, {"r6"}),
+]
+
+
+FOOD = {"product_id": "p2", "price": 2}  # lasts five days
+HUNGRY = [
+    Shopper("food", facts=[order(T - 3 * DAY, "f1", revenue=9, products=[FOOD, {"product_id": "p4"}])]),
+    Shopper("more food", facts=[order(T - 4 * DAY, "f2", products=[FOOD]), order(T - 2 * DAY, "f3", products=[FOOD])]),
+    Shopper(
+        "gave back",
+        facts=[
+            order(T - 4 * DAY, "f4", revenue=9, products=[{**FOOD, "quantity": 2}]),
+            order(T - 2 * DAY, "f5", revenue=9, products=[FOOD, {"product_id": "p3", "price": 4}]),
+            (T - HOUR, "Order Refunded", {"order_id": "f5", "products": [FOOD]}),
+            (T - HOUR, "Order Refunded", {"order_id": "f4", "products": [FOOD]}),
+        ],
+    ),
+]
+MEALS: list[tuple[str, dict[str, Any], datetime, set[str]]] = [
+    ("the end of the window is in", replenish("2d"), T, {"food", "gave back"}),
+    ("the last purchase counts: what was given back was none", replenish("1d"), T, {"gave back"}),
+    ("before that, the later one", replenish("2d"), T - HOUR - TICK, set()),
+    ("a tick before the window", replenish("2d"), T - TICK, {"gave back"}),
+    ("the instant it runs out is no longer ahead", replenish("30d"), T + 2 * DAY, {"more food"}),
+    ("a tick before it is", replenish("30d"), T + 2 * DAY - TICK, {"food", "more food"}),
+]
+
+
+def does(ts: datetime, name: str, **properties: Any) -> tuple[datetime, str, dict[str, Any]]:
+    return ts, name, properties
+
+
+CARTS = [
+    Shopper("left", facts=[does(T - HOUR, "Product Added", cart_id="a")]),
+    Shopper("just left", facts=[does(T - HOUR + TICK, "Product Added", cart_id="a")]),
+    Shopper("long ago", facts=[does(T - DAY, "Product Added", cart_id="a")]),
+    Shopper("ordered", facts=[does(T - 2 * HOUR, "Product Added", cart_id="a"), order(T - HOUR, "s1", cart_id="a")]),
+    Shopper("at once", facts=[does(T - 2 * HOUR, "Product Added", cart_id=5), order(T - 2 * HOUR, "s2", cart_id=5.0)]),
+    Shopper("other cart", facts=[does(T - 2 * HOUR, "Product Added", cart_id="a"), order(T - HOUR, "s3", cart_id="b")]),
+    Shopper("no cart", facts=[does(T - 2 * HOUR, "Product Added"), order(T - HOUR, "s4")]),
+    Shopper(
+        "again",
+        facts=[does(T - 2 * HOUR, "Product Added", cart_id=1), does(T - HOUR + TICK, "Product Added", cart_id=1)],
+    ),
+    Shopper(
+        "called off",
+        facts=[
+            does(T - 3 * HOUR, "Product Added", cart_id="a"),
+            order(T - 2 * HOUR, "s5", cart_id="a"),
+            does(T - TICK, "Order Cancelled", order_id="s5"),
+        ],
+    ),
+    Shopper("three", facts=[does(T - n * HOUR, name) for n, name in ((3, "A"), (2, "B"), (1, "A"), (4, "B"))]),
+    Shopper("none", facts=[does(T - n * HOUR, "B") for n in (2, 3)]),
+]
+ADDED, ORDERED = {"event": "Product Added"}, {"event": "Order Completed"}
+
+
+def after(*steps: Any, absent: Any = None, **more: Any) -> dict[str, Any]:
+    return {"sequence": [*steps, *([{**absent, "absent": True}] if absent else [])], **more}
+
+
+ABANDONED = after(ADDED, absent=ORDERED, gap="1h", within="24h", same="cart_id")
+A, B = {"event": "A"}, {"event": "B"}
+ORDERS: list[tuple[str, dict[str, Any], datetime, set[str]]] = [
+    ("abandoned carts: gap to the tick", ABANDONED, T, {"left", "at once", "other cart", "called off"}),
+    (
+        "a tick later another",
+        ABANDONED,
+        T + TICK,
+        {"left", "just left", "at once", "other cart", "again", "called off"},
+    ),
+    (
+        "a tick earlier, an order still stood, and one was in the window",
+        ABANDONED,
+        T - 2 * TICK,
+        {"at once", "other cart", "long ago"},
+    ),
+    ("no gap: at once", after(ADDED, absent=ORDERED, within="2h"), T, {"left", "just left", "again"}),
+    ("strictly later", after(ADDED, ORDERED), T, {"ordered", "other cart", "no cart"}),
+    ("of the same cart", after(ADDED, ORDERED, same="cart_id"), T, {"ordered"}),
+    ("until the order is cancelled", after(ADDED, ORDERED, same="cart_id"), T - 2 * TICK, {"ordered", "called off"}),
+    ("one event is not two", after(ADDED, ADDED), T, {"again"}),
+    (
+        "the window is the first step's",
+        after(ADDED, ORDERED, within="2h"),
+        T - TICK,
+        {"ordered", "other cart", "no cart"},
+    ),
+    ("and t-W is out", after(ADDED, ORDERED, within="2h"), T, set()),
+    ("back and forth", after(B, A, B, A), T, {"three"}),
+    ("not more often than it was", after(A, B, A, B), T, set()),
+    ("an absent one before the newest that completes is none", after(B, A, absent=B), T, {"three"}),
+    ("after it, it is one", after(B, A, absent=B), T - HOUR - TICK, set()),
+    ("which must be as its where says", after(A, {**B, "where": {"x": {"exists": True}}}), T, set()),
+]
+
+
+@pytest.mark.parametrize(("people", "cases"), [(PEOPLE, CASES), (HUNGRY, MEALS), (CARTS, ORDERS)])
+def test_edges(db: Database, people: list[Shopper], cases: list[Any]) -> None:
+    shop = Shop(db, people)
+    wrong = []
+    for title, node, at, expected in cases:
+        found, judged = shop.members(node, at), shop.judged(node, at)
+        if not found == judged == expected:
+            wrong.append(f"{title}: expected {sorted(expected)}, SQL {sorted(found)}, judge {sorted(judged)}")
+    assert not wrong, "\n".join(wrong)
