@@ -147,7 +147,32 @@ class Sample:
     salt: str
 
 
-Leaf = Attribute | Fold | Edge | Member | Sample
+class Outcome(StrEnum):
+    """What became of a message: taken by the push service, seen, clicked, followed by an order."""
+
+    ACCEPTED = "accepted"
+    SHOWN = "shown"
+    CLICKED = "clicked"
+    CONVERTED = "converted"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message of the campaign (None: of any) had the outcome in the window."""
+
+    campaign: str | None
+    outcome: Outcome
+    window: Window
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribed:
+    """One active subscription passes all the tests of its facts."""
+
+    facts: tuple[tuple[str, Test], ...]
+
+
+Leaf = Attribute | Fold | Edge | Member | Sample | Message | Subscribed
 Node = And | Or | Not | Leaf
 
 

@@ -19,9 +19,6 @@ NOT_SUPPORTED = (
     "points",
     "tier",
     "replenish",
-    "message",
-    "subscription",
-    "topic",
 )
 
 

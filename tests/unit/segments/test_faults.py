@@ -72,7 +72,7 @@ def test_documents(document: Any, expected: list[tuple[str, str]]) -> None:
         ({"not": [ORDER]}, [(".not", "wrong_type")]),
         ({"not": None}, [(".not", "null")]),
         *[({name: {}}, [("", "not_supported")]) for name in ("sequence", "rank", "rfm", "order_gap", "points", "tier")],
-        *[({name: {}}, [("", "not_supported")]) for name in ("replenish", "message", "subscription", "topic")],
+        *[({name: {}}, [("", "not_supported")]) for name in ("replenish",)],
         # operators
         (attribute(), [("", "missing_operator")]),
         (attribute(eq=1, ne=2), [(".ne", "two_operators")]),
@@ -161,6 +161,33 @@ def test_documents(document: Any, expected: list[tuple[str, str]]) -> None:
         ),
         ({"segment": 5}, [(".segment", "wrong_type")]),
         ({"segment": "nobody"}, [(".segment", "unknown_segment")]),
+        # subscription, topic, message
+        ({"subscription": []}, [(".subscription", "wrong_type")]),
+        ({"subscription": {"browser": "firefox"}}, [(".subscription.browser", "wrong_type")]),
+        ({"subscription": {"browser": {}}}, [(".subscription.browser", "missing_operator")]),
+        ({"subscription": {"endpoint": {"eq": "x"}}}, [(".subscription.endpoint", "unknown_field")]),
+        ({"subscription": {"browser": None}}, [(".subscription.browser", "null")]),
+        ({"subscription": {"created_at": {"after": "soon"}}}, [(".subscription.created_at.after", "bad_date")]),
+        ({"topic": ""}, [(".topic", "empty")]),
+        ({"topic": ["sales"]}, [(".topic", "wrong_type")]),
+        ({"message": "shown"}, [(".message", "wrong_type")]),
+        ({"message": {}}, [(".message.outcome", "missing_field")]),
+        ({"message": {"outcome": "opened"}}, [(".message.outcome", "unknown_outcome")]),
+        ({"message": {"outcome": ["shown"]}}, [(".message.outcome", "unknown_outcome")]),
+        (
+            {"message": {"campaign": 5, "outcome": "shown", "within": "30"}},
+            [(".message.campaign", "wrong_type"), (".message.within", "bad_duration")],
+        ),
+        ({"message": {"campaign": "no", "outcome": "shown"}}, [(".message.campaign", "unknown_campaign")]),
+        (
+            {"message": {"outcome": "shown", "within": "1d", "to": "2024-01-01"}},
+            [(".message.to", "two_windows")],
+        ),
+        (
+            {"message": {"outcome": "shown", "from": "2024-01-02", "to": "2024-01-01"}},
+            [(".message.to", "empty_window")],
+        ),
+        ({"message": {"outcome": "shown"}, "within": "1d"}, [(".within", "unknown_field")]),
         # text and size
         (attribute(eq="a\0b"), [(".eq", "bad_text")]),
         (attribute(in_=["a", "\ud800"]), [(".in[1]", "bad_text")]),
