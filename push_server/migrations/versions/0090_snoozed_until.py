@@ -10,7 +10,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.add_column('subscription', sa.Column('snoozed_until', sa.DateTime(timezone=True), nullable=True, comment='its owner wants no messages before'))
+    op.add_column('subscription', sa.Column('snoozed_until', sa.DateTime(timezone=True), nullable=True))
 
 
 def downgrade() -> None:
