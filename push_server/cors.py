@@ -23,6 +23,7 @@ from push_server.sites.models import Site
 BROWSER_PATHS: dict[str, frozenset[str]] = {
     **{f"/v1/{name}": frozenset({"POST"}) for name in ("track", "identify", "page", "alias", "batch", "receipts")},
     "/v1/subscriptions": frozenset({"POST", "DELETE"}),
+    "/v1/preferences": frozenset({"GET", "PUT"}),
     "/v1/sdk/config": frozenset({"GET", "HEAD"}),
 }
 REMEMBERED = 10.0

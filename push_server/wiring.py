@@ -19,6 +19,7 @@ import push_server.sdk.api
 import push_server.sites.api
 import push_server.sites.keys_api
 import push_server.subscriptions.api
+import push_server.subscriptions.preferences
 from push_server import http, queue
 from push_server.db import Database
 
@@ -32,6 +33,7 @@ def routers() -> list[APIRouter]:
         push_server.sites.api.router,
         push_server.sites.keys_api.router,
         push_server.subscriptions.api.browser_side,
+        push_server.subscriptions.preferences.router,
         push_server.subscriptions.api.router,
         push_server.events.read_api.router,
         push_server.audiences.api.router,  # before customers, whose ids take slashes

@@ -1,7 +1,7 @@
 """The rule language of segments: read a rule, put it into words, turn it into SQL. A library of its own."""
 
 from segments.check import references
-from segments.context import Context, StoredSegment
+from segments.context import Context, StoredCampaign, StoredSegment
 from segments.errors import RuleError, RuleFault
 from segments.rule import Rule, parse
 from segments.sentence import sentence
@@ -14,6 +14,7 @@ __all__ = [
     "Rule",
     "RuleError",
     "RuleFault",
+    "StoredCampaign",
     "StoredSegment",
     "compile",
     "parse",

@@ -15,14 +15,27 @@ class StoredSegment:
     rule: Any
 
 
+@dataclass(frozen=True, slots=True)
+class StoredCampaign:
+    """A campaign of the site, as far as rules concern it."""
+
+    id: str
+    name: str
+
+
 def _no_segments(_id: str) -> StoredSegment | None:
+    return None
+
+
+def _no_campaigns(_id: str) -> StoredCampaign | None:
     return None
 
 
 @dataclass(frozen=True)
 class Context:
-    """The site's zone, the way to its other segments, and the id of the segment that holds the rule, if it has one."""
+    """The site's zone, the ways to its other segments and campaigns, and the id of the rule's own segment, if any."""
 
     zone: tzinfo = UTC
     segment: Callable[[str], StoredSegment | None] = field(default=_no_segments)
     own_id: str | None = None
+    campaign: Callable[[str], StoredCampaign | None] = field(default=_no_campaigns)

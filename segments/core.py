@@ -206,8 +206,33 @@ class Sequence:
     same: str | None
 
 
+class Outcome(StrEnum):
+    """What became of a message: taken by the push service, seen, clicked, followed by an order."""
+
+    ACCEPTED = "accepted"
+    SHOWN = "shown"
+    CLICKED = "clicked"
+    CONVERTED = "converted"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message of the campaign (None: of any) had the outcome in the window."""
+
+    campaign: str | None
+    outcome: Outcome
+    window: Window
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribed:
+    """One active subscription passes all the tests of its facts."""
+
+    facts: tuple[tuple[str, Test], ...]
+
+
 Happened = Fold | Edge | OrderGap | Rank | Rfm | Replenish | Sequence
-Leaf = Attribute | Happened | Member | Sample
+Leaf = Attribute | Happened | Member | Sample | Message | Subscribed
 Node = And | Or | Not | Leaf
 
 

@@ -39,6 +39,7 @@ from segments.core import (
     Fold,
     Happened,
     Member,
+    Message,
     Node,
     Not,
     Op,
@@ -49,10 +50,12 @@ from segments.core import (
     Rfm,
     Sample,
     Sequence,
+    Subscribed,
     leaves,
 )
 from segments.sql_gap import order_gap_ids
 from segments.sql_rank import rank_ids, rfm_ids
+from segments.sql_reach import reached
 from segments.sql_replenish import replenish_ids
 from segments.sql_rows import Binding
 from segments.sql_sequence import sequence_ids
@@ -126,7 +129,7 @@ class _Tree:
         if any(isinstance(leaf, Attribute | Sample) for leaf in leaves(self.node)):
             return
         for part in _conjuncts(self.node):
-            if isinstance(part, Happened | Member):
+            if isinstance(part, Happened | Member | Subscribed):
                 joined = self._join(part)
                 if not joined.opposite:
                     self.base, self.id = joined.ids, joined.ids.c.customer_id
@@ -147,10 +150,12 @@ class _Tree:
         hit = joined.ids.c.customer_id
         return hit.is_(None) if joined.opposite else hit.is_not(None)
 
-    def _join(self, leaf: Happened | Member) -> _Joined:
+    def _join(self, leaf: Happened | Member | Message | Subscribed) -> _Joined:
         if leaf not in self.joined:
             if isinstance(leaf, Member):
                 self.joined[leaf] = _Joined(self.compiler.segment(leaf.segment).alias(), opposite=False)
+            elif isinstance(leaf, Message | Subscribed):
+                self.joined[leaf] = _Joined(reached(leaf, self.binding, self.at).subquery(), opposite=False)
             else:
                 ids = _IDS[type(leaf)](leaf, self.binding, self.at)
                 self.joined[leaf] = _Joined(ids.select.subquery(), ids.opposite)

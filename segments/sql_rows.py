@@ -44,6 +44,8 @@ class Binding:
     lifespan_days).
     `term_ids(what, texts)` gives the dictionary ids of those texts that have one, `what` being event, category or
     product. `segment(id)` gives another segment's rule in core nodes. `zone` is the site's, as PostgreSQL knows it.
+    subscription(site_id, customer_id, state, ended_at, and the facts browser, locale, time_zone, topics text[],
+    created_at). `messages(outcome, at)` gives (customer_id, campaign uuid, ts): what became of messages until then.
     """
 
     site_id: int
@@ -57,6 +59,8 @@ class Binding:
     product: FromClause
     term_ids: Callable[[str, Sequence[str]], dict[str, int]]
     segment: Callable[[str], Node]
+    subscription: FromClause
+    messages: Callable[[str, datetime], FromClause]
 
 
 class Rows(ABC):

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -13,6 +14,7 @@ from sqlalchemy.exc import OperationalError
 from sqlmodel import SQLModel, select
 
 import segments
+from push_server.audiences.messages import messages
 from push_server.audiences.models import Segment
 from push_server.catalog.models import Product
 from push_server.customers.models import Customer
@@ -21,6 +23,7 @@ from push_server.errors import Fault, Invalid
 from push_server.events.models import event, event_body, order_line, order_value, term
 from push_server.settings import settings
 from push_server.sites.models import Site
+from push_server.subscriptions.models import Subscription
 
 
 class SiteRules:
@@ -30,8 +33,11 @@ class SiteRules:
         self.session = session
         self._segments: dict[str, segments.StoredSegment | None] = {}
         self._nodes: dict[str, Any] = {}
+        self._campaigns: dict[str, segments.StoredCampaign | None] = {}
         self.zone = session.get_one(Site, session.site_id).time_zone
-        self.context = segments.Context(ZoneInfo(self.zone), self._segment, str(own_id) if own_id else None)
+        self.context = segments.Context(
+            ZoneInfo(self.zone), self._segment, str(own_id) if own_id else None, self._campaign
+        )
 
     def parse(self, document: Any, root: str = "$.rule") -> segments.Rule:
         """Read a rule; 422 with every fault, paths from the request body's root."""
@@ -66,7 +72,19 @@ class SiteRules:
             product=_table(Product),
             term_ids=self._term_ids,
             segment=self._node,
+            subscription=_table(Subscription),
+            messages=partial(messages, self.session.site_id),
         )
+
+    def _campaign(self, id: str) -> segments.StoredCampaign | None:
+        if id not in self._campaigns:
+            row = None
+            if public_id := read_uuid(id):
+                # campaigns stand above this folder, and only their names are asked here
+                named = text("select name from campaign where site_id = :site and public_id = :id")
+                row = self.session.sql(named, {"site": self.session.site_id, "id": public_id}).first()
+            self._campaigns[id] = segments.StoredCampaign(str(public_id), row.name) if row else None
+        return self._campaigns[id]
 
     def _segment(self, id: str) -> segments.StoredSegment | None:
         if id not in self._segments:

@@ -37,6 +37,7 @@ class Claimed:
     vapid_key_id: int | None
     subscription_state: str | None
     owner: int | None
+    snoozed_until: datetime | None
     external_id: str | None
     anonymous_id: str | None
     attributes: dict[str, object] | None
@@ -61,7 +62,7 @@ def prepare(row: Claimed, context: Context, auth: bytes, now: datetime) -> PushM
     """The encrypted and signed message, or the delivery's end without one. `auth`: the opened secret.
 
     The truth is checked here, immediately before the message is made: whether the browser still is this customer's
-    and subscribed, the guards, the message's life.
+    and subscribed, and wants messages now, the guards, the message's life.
     """
     refusal = _untrue(row, context, now)
     if refusal is not None:
@@ -105,6 +106,8 @@ def _untrue(row: Claimed, context: Context, now: datetime) -> Settlement | None:
         return _end(row, DeliveryState.SUPPRESSED, Reason.GONE)
     if row.subscription_state != SubscriptionState.ACTIVE or row.owner != row.customer_id:
         return _end(row, DeliveryState.SUPPRESSED, Reason.UNSUBSCRIBED)
+    if row.snoozed_until is not None and now < row.snoozed_until:
+        return _end(row, DeliveryState.SUPPRESSED, Reason.QUIET_HOURS)
     if not context.in_stock:
         return _end(row, DeliveryState.SUPPRESSED, Reason.OUT_OF_STOCK)
     return None

@@ -8,13 +8,13 @@ from sqlalchemy import text
 from push_server import clock
 from push_server.db import SiteSession
 from push_server.delivery.models import DeliveryState
+from push_server.events.conversions import converts
 
 OUTCOMES: Final = ("shown", "clicked", "closed", "converted")
-CONVERSION_HOURS: Final = 72
 
 # One statement, so that all of it is of one instant and adds up.
 _COUNTS = text(
-    """
+    f"""
     with sent as not materialized (
         select d.id, d.variant, d.state, d.reason, d.customer_id
         from dispatch p join delivery d on d.dispatch_id = p.id
@@ -28,11 +28,10 @@ _COUNTS = text(
     select 'outcome', s.variant, 'converted', null, count(distinct s.id)
     from sent s join receipt r on r.delivery_id = s.id and r.kind = 'clicked'
     where exists (
-        select 1 from order_value o where o.site_id = :site and o.customer_id = s.customer_id
-        and o.ts > r.at and o.ts <= r.at + make_interval(hours => :hours) and o.since <= :now and o.until > :now
+        select 1 from order_value o where {converts("o", customer_id="s.customer_id", clicked_at="r.at")}
     )
     group by s.variant
-    """
+    """  # noqa: S608 — no text from outside
 )
 
 _ROWS = text(
@@ -74,7 +73,7 @@ def counts(session: SiteSession, campaign_id: int, variants: int) -> tuple[Count
     total, by_variant = Counts(), [Counts() for _ in range(variants)]
     found = session.sql(
         _COUNTS,
-        {"campaign": campaign_id, "site": session.site_id, "hours": CONVERSION_HOURS, "now": clock.now()},
+        {"campaign": campaign_id, "site": session.site_id, "now": clock.now()},
     )
     for row in found:
         total.add(row)

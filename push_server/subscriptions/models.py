@@ -47,3 +47,6 @@ class Subscription(SiteScoped, table=True):
     created_at: datetime | None = instant_field(default=None, sa_column_kwargs={"server_default": func.now()})
     updated_at: datetime | None = instant_field(default=None, sa_column_kwargs={"server_default": func.now()})
     ended_at: datetime | None = instant_field(default=None, nullable=True)
+    snoozed_until: datetime | None = instant_field(
+        default=None, nullable=True, description="its owner wants no messages before"
+    )

@@ -10,7 +10,7 @@ from sqlmodel import select
 from push_server import clock, security
 from push_server.customers.identity import merge, resolve_customer
 from push_server.db import SiteSession
-from push_server.errors import Fault, Invalid
+from push_server.errors import Fault, Invalid, NotFound
 from push_server.ids import uuid7
 from push_server.sites.models import VapidKey
 from push_server.sites.service import active_vapid_key
@@ -68,6 +68,7 @@ def subscribe(session: SiteSession, given: OptIn) -> Stored:
             "locale": given.locale,
             "time_zone": given.time_zone,
             "topics": given.topics if given.topics is not None or former is None else former.topics,
+            "snoozed_until": former.snoozed_until if former is not None else None,
             "now": clock.now(),
         },
     ).one()
@@ -87,16 +88,19 @@ def subscribe(session: SiteSession, given: OptIn) -> Stored:
 _UPSERT = text(
     """
     insert into subscription (public_id, site_id, customer_id, endpoint, endpoint_hash, p256dh, auth, vapid_key_id,
-                              state, browser, locale, time_zone, topics, created_at, updated_at)
+                              state, browser, locale, time_zone, topics, snoozed_until, created_at, updated_at)
     values (:public_id, :site, :customer, :endpoint, :digest, :p256dh, :auth, :vapid_key,
-            'active', :browser, :locale, :time_zone, coalesce(cast(:topics as text[]), '{}'), :now, :now)
+            'active', :browser, :locale, :time_zone, coalesce(cast(:topics as text[]), '{}'), :snoozed_until,
+            :now, :now)
     on conflict (site_id, endpoint_hash) do update set
         customer_id = excluded.customer_id, p256dh = excluded.p256dh, auth = excluded.auth,
         vapid_key_id = excluded.vapid_key_id, state = 'active', ended_at = null, updated_at = excluded.updated_at,
         browser = coalesce(excluded.browser, subscription.browser),
         locale = coalesce(excluded.locale, subscription.locale),
         time_zone = coalesce(excluded.time_zone, subscription.time_zone),
-        topics = coalesce(cast(:topics as text[]), subscription.topics)
+        topics = coalesce(cast(:topics as text[]), subscription.topics),
+        snoozed_until = case when subscription.state = 'active' then subscription.snoozed_until
+                             else excluded.snoozed_until end
     returning public_id, xmax = 0 as created
     """
 )
@@ -105,6 +109,18 @@ _UPSERT = text(
 def unsubscribe(session: SiteSession, endpoint: str) -> None:
     """End the endpoint's subscription, if the site has it and it is active."""
     _end(session, _digest(endpoint), SubscriptionState.UNSUBSCRIBED)
+
+
+def active_subscription(session: SiteSession, endpoint: str) -> Subscription:
+    """The site's active subscription with this endpoint, for the transaction to change; 404 without one."""
+    digest = _digest(endpoint)
+    found = _lock(session, [digest]).get(digest)
+    if found is None or found.state != SubscriptionState.ACTIVE:
+        raise NotFound(
+            "There is no active subscription with this endpoint. Opt in first, by POST /v1/subscriptions.",
+            code="no_such_subscription",
+        )
+    return found
 
 
 def _digest(endpoint: str) -> bytes:

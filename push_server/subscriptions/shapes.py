@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, cast
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from push_server import security
@@ -49,6 +49,7 @@ def _push_service(endpoint: str) -> str:
 Base64 = Annotated[bytes, BeforeValidator(_bytes, json_schema_input_type=str)]
 Point = Annotated[Base64, AfterValidator(_point)]
 Endpoint = Annotated[str, Field(max_length=4096)]
+Topics = Annotated[list[Name], Field(max_length=MAX_TOPICS), AfterValidator(lambda topics: list(dict.fromkeys(topics)))]
 
 
 class Keys(BrowserBody):
@@ -93,17 +94,12 @@ class SubscriptionIn(BrowserBody):
     userId: Id | None = None
     userHash: str | None = Field(default=None, max_length=128)
     previousEndpoint: Endpoint | None = None
-    topics: list[Name] | None = Field(default=None, max_length=MAX_TOPICS)
+    topics: Topics | None = None
     context: dict[str, Any] = Field(default_factory=dict)
     applicationServerKey: Point | None = Field(
         default=None, description="the VAPID key it was made with; without it the site's active one"
     )
     writeKey: str | None = Field(default=None, max_length=255)
-
-    @field_validator("topics")
-    @classmethod
-    def _once_each(cls, topics: list[str] | None) -> list[str] | None:
-        return None if topics is None else list(dict.fromkeys(topics))
 
     def told(self, name: str, longest: int) -> str | None:
         """A text of the context, which a browser fills: what is no usable text there counts as not given."""

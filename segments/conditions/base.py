@@ -14,9 +14,6 @@ from segments.fields import Strict, described, fault
 NOT_SUPPORTED = (
     "points",
     "tier",
-    "message",
-    "subscription",
-    "topic",
 )
 
 

@@ -23,6 +23,11 @@ def opt_in(code: str, fault: str | None, status: int = 422, **change: Any) -> Ba
     return Bad("POST", "/v1/subscriptions", status, code, json=sub(**change), key="public", fault=fault)
 
 
+def prefer(code: str, fault: str | None, status: int = 422, **change: Any) -> Bad:
+    body = {"endpoint": ENDPOINT, **change}
+    return Bad("PUT", "/v1/preferences", status, code, json=body, key="public", fault=fault)
+
+
 def browser(path: str, code: str, fault: str | None, status: int = 422, raw: bytes | None = None, **body: Any) -> Bad:
     return Bad("POST", path, status, code, json=None if raw else body, raw=raw, key="public", fault=fault)
 
@@ -103,6 +108,30 @@ SUBSCRIPTIONS = [
     opt_in("invalid", "$.previousEndpoint", previousEndpoint="\ud800"),
     Bad("DELETE", "/v1/subscriptions", 422, "invalid", json={}, key="public", fault="$.endpoint"),
     Bad("DELETE", "/v1/subscriptions", 422, "invalid", json={"endpoint": 1}, key="public", fault="$.endpoint"),
+    prefer("invalid", "$.endpoint", endpoint=None),
+    prefer("invalid", "$.endpoint", endpoint="x" * 5000),
+    prefer("invalid", "$.endpoint", endpoint="\ud800"),
+    prefer("invalid", "$.topics", topics="sales"),
+    prefer("invalid", "$.topics[1]", topics=["sales", 5]),
+    prefer("invalid", "$.topics[0]", topics=["a\0"]),
+    prefer("invalid", "$.topics", topics=["t"] * 51),
+    prefer("invalid", "$.snoozeUntil", snoozeUntil=1800000000),
+    prefer("invalid", "$.snoozeUntil", snoozeUntil="tomorrow"),
+    prefer("invalid", "$.snoozeUntil", snoozeUntil="2026-01-31T09:00:00"),
+    prefer("invalid", "$.snoozeUntil", snoozeUntil="9999-12-31T23:59:59-12:00"),
+    prefer("invalid", "$.snoozeUntil", snoozeUntil="0001-01-01T00:00:00+12:00"),
+    prefer("no_such_subscription", None, 404),
+    prefer("no_such_subscription", None, 404, endpoint="\0"),
+    Bad("PUT", "/v1/preferences", 422, "invalid", json=[], key="public", fault="$"),
+    Bad("PUT", "/v1/preferences", 400, "malformed_json", raw=b"{", key="public"),
+    Bad("PUT", "/v1/preferences", 401, "no_key", json={"endpoint": ENDPOINT}, key=None),
+    Bad("PUT", "/v1/preferences", 401, "unknown_key", json={"endpoint": ENDPOINT, "writeKey": "pk_no"}, key=None),
+    Bad("GET", "/v1/preferences", 422, "invalid", key="public", fault="query:endpoint"),
+    Bad("GET", f"/v1/preferences?endpoint={ENDPOINT}", 404, "no_such_subscription", key="public"),
+    Bad("GET", f"/v1/preferences?endpoint={ENDPOINT}", 401, "no_key", key=None),
+    Bad("GET", f"/v1/preferences?endpoint={ENDPOINT}&key=pk_no", 401, "unknown_key", key=None),
+    Bad("GET", "/v1/preferences?endpoint=%00", 404, "no_such_subscription", key="public"),
+    Bad("GET", f"/v1/preferences?endpoint={'x' * 5000}", 422, "invalid", key="public", fault="query:endpoint"),
     Bad("GET", "/v1/subscriptions", 401, "secret_key_needed", key="public"),
     Bad("GET", "/v1/subscriptions?state=asleep", 422, "invalid", fault="query:state"),
     Bad("GET", "/v1/subscriptions?limit=0", 422, "invalid", fault="query:limit"),

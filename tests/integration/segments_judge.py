@@ -23,6 +23,27 @@ class Shopper:
     attributes: dict[str, Any] = field(default_factory=dict)
     zone: str | None = None
     facts: list[tuple[datetime, str, dict[str, Any]]] = field(default_factory=list)
+    browsers: list["Browser"] = field(default_factory=list)
+    messages: list["Message"] = field(default_factory=list)
+
+
+@dataclass
+class Browser:
+    """A browser that opted in; `since` and `until` are when it was subscribed, `facts` what is told of it."""
+
+    facts: dict[str, Any]
+    since: datetime
+    until: datetime | None = None
+
+
+@dataclass
+class Message:
+    """A push message to the customer and what came back: (kind, instant)."""
+
+    campaign: str
+    is_test: bool
+    accepted: datetime | None
+    receipts: list[tuple[str, datetime]]
 
 
 @dataclass
@@ -58,7 +79,32 @@ class Judge:
         if "sample" in node:
             digest = sha256(f"{node['sample'].get('salt', '')}:{who.id}".encode()).digest()
             return Decimal(int.from_bytes(digest[:4], "big")) / 2**32 < Decimal(str(node["sample"]["percent"])) / 100
+        if "topic" in node:
+            return any(node["topic"] in browser.facts["topics"] for browser in self.subscribed(who))
+        if "subscription" in node:
+            asked = {name: next(iter(test.items())) for name, test in node["subscription"].items()}
+            return any(
+                all(self.passes(browser.facts[name], *test) for name, test in asked.items())
+                for browser in self.subscribed(who)
+            )
+        if "message" in node:
+            asked = node["message"]
+            sent = [each for each in who.messages if asked.get("campaign", each.campaign) == each.campaign]
+            outcomes = [ts for each in sent if not each.is_test for ts in self.outcomes(each, asked["outcome"], who)]
+            return any(self.in_window(ts, asked) for ts in outcomes)
         return self.aggregate(node, self.happenings(node, who))
+
+    def subscribed(self, who: Shopper) -> list[Browser]:
+        return [one for one in who.browsers if one.since <= self.t and (one.until is None or one.until > self.t)]
+
+    def outcomes(self, message: Message, outcome: str, who: Shopper) -> list[datetime]:
+        if outcome == "accepted":
+            return [message.accepted] if message.accepted else []
+        if outcome == "converted":
+            clicks = [ts for kind, ts in message.receipts if kind == "clicked"]
+            orders = [order.at for order in self.orders(who)]
+            return [at for at in orders for ts in clicks if timedelta(0) < at - ts <= timedelta(hours=72)]
+        return [ts for kind, ts in message.receipts if kind == outcome]
 
     def passes(self, value: Any, operator: str, operand: Any, who: Shopper | None = None) -> bool:
         if operator == "exists":

@@ -220,6 +220,33 @@ def test_documents(document: Any, expected: list[tuple[str, str]]) -> None:
         ({"sequence": [ORDER, order(absent=True)], "gap": "0h"}, [(".gap", "bad_duration")]),
         ({"sequence": [ORDER, order(absent=True)], "same": ""}, [(".same", "empty")]),
         ({"sequence": [ORDER, ORDER], "from": "2026-01-01"}, [(".from", "unknown_field")]),
+        # subscription, topic, message
+        ({"subscription": []}, [(".subscription", "wrong_type")]),
+        ({"subscription": {"browser": "firefox"}}, [(".subscription.browser", "wrong_type")]),
+        ({"subscription": {"browser": {}}}, [(".subscription.browser", "missing_operator")]),
+        ({"subscription": {"endpoint": {"eq": "x"}}}, [(".subscription.endpoint", "unknown_field")]),
+        ({"subscription": {"browser": None}}, [(".subscription.browser", "null")]),
+        ({"subscription": {"created_at": {"after": "soon"}}}, [(".subscription.created_at.after", "bad_date")]),
+        ({"topic": ""}, [(".topic", "empty")]),
+        ({"topic": ["sales"]}, [(".topic", "wrong_type")]),
+        ({"message": "shown"}, [(".message", "wrong_type")]),
+        ({"message": {}}, [(".message.outcome", "missing_field")]),
+        ({"message": {"outcome": "opened"}}, [(".message.outcome", "unknown_outcome")]),
+        ({"message": {"outcome": ["shown"]}}, [(".message.outcome", "unknown_outcome")]),
+        (
+            {"message": {"campaign": 5, "outcome": "shown", "within": "30"}},
+            [(".message.campaign", "wrong_type"), (".message.within", "bad_duration")],
+        ),
+        ({"message": {"campaign": "no", "outcome": "shown"}}, [(".message.campaign", "unknown_campaign")]),
+        (
+            {"message": {"outcome": "shown", "within": "1d", "to": "2024-01-01"}},
+            [(".message.to", "two_windows")],
+        ),
+        (
+            {"message": {"outcome": "shown", "from": "2024-01-02", "to": "2024-01-01"}},
+            [(".message.to", "empty_window")],
+        ),
+        ({"message": {"outcome": "shown"}, "within": "1d"}, [(".within", "unknown_field")]),
         # text and size
         (attribute(eq="a\0b"), [(".eq", "bad_text")]),
         (attribute(in_=["a", "\ud800"]), [(".in[1]", "bad_text")]),

@@ -5,11 +5,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from sqlalchemy import FromClause
 from sqlalchemy.dialects import postgresql
 
+from push_server.audiences.messages import messages
 from push_server.catalog.models import Product
 from push_server.customers.models import Customer
 from push_server.events.models import event, event_body, order_line, order_value, term
+from push_server.subscriptions.models import Subscription
 from segments import Binding, Context, compile, parse
 from segments.core import And, Node
 
@@ -26,10 +29,15 @@ def _segment(_id: str) -> Node:
     return And(())
 
 
+def _messages(outcome: str, at: datetime) -> FromClause:
+    return messages(1, outcome, at)
+
+
 def sql(node: Any) -> str:
     tables = {"event": event, "event_body": event_body, "order_value": order_value, "order_line": order_line}
     models = {"customer": Customer.__table__, "product": Product.__table__, "term": term}  # type: ignore[attr-defined]
-    binding = Binding(site_id=1, zone="UTC", term_ids=_term_ids, segment=_segment, **tables, **models)
+    reach = {"subscription": Subscription.__table__, "messages": _messages}  # type: ignore[attr-defined]
+    binding = Binding(site_id=1, zone="UTC", term_ids=_term_ids, segment=_segment, **tables, **models, **reach)
     statement = compile(parse({"version": 1, "where": node}, Context()).lower(), binding, AT)
     return str(statement.compile(dialect=postgresql.dialect()))
 
@@ -47,6 +55,8 @@ def sql(node: Any) -> str:
         ({"all": [ORDER, {"not": VIEW}]}, "order_value event", "customer"),
         ({"any": [ORDER, VIEW]}, "order_value event customer", "event_body"),
         ({"all": [ORDER, {"attribute": "vip", "eq": True}]}, "order_value customer", "event"),
+        ({"all": [{"topic": "sales"}, ORDER]}, "subscription order_value", "customer event"),
+        ({"message": {"outcome": "clicked"}}, "delivery receipt customer", "order_value subscription"),
     ],
 )
 def test_tables_that_a_rule_reads(node: Any, reads: str, spares: str) -> None:

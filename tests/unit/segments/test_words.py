@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from segments import Context, StoredSegment, parse, sentence
+from segments import Context, StoredCampaign, StoredSegment, parse, sentence
 from segments.conditions import NOT_SUPPORTED, kinds
 from segments.moments import read_duration, read_moment
 from segments.names import ALIASES, canonical
@@ -19,7 +19,10 @@ EXAMPLES = re.findall(r"```json\n(.*?)```\n\n> ([^\n]*)\n", DOCS.read_text(), re
 
 
 def told(node: Any) -> str:
-    context = Context(segment=lambda id: StoredSegment(id, "Vip", {"version": 1, "where": {"all": []}}))
+    context = Context(
+        segment=lambda id: StoredSegment(id, "Vip", {"version": 1, "where": {"all": []}}),
+        campaign=lambda id: StoredCampaign(id, "Spring"),
+    )
     return sentence(parse({"version": 1, "where": node}, context), context)
 
 
@@ -64,6 +67,11 @@ def test_the_conditions_examples_are_rules(example: dict[str, Any]) -> None:
             "Customers whose first of the “Order Completed” events was within the last 1 week.",
         ),
         ({"attribute": "email", "exists": False}, "Customers whose email is missing."),
+        ({"subscription": {}}, "Customers with an active subscription."),
+        (
+            {"message": {"campaign": "x", "outcome": "converted", "from": "2026-01-01", "to": "2026-02-01"}},
+            "Customers who ordered after clicking the campaign “Spring” from 2026-01-01 until 2026-02-01.",
+        ),
     ],
 )
 def test_sentences(node: dict[str, Any], words: str) -> None:
