@@ -147,7 +147,22 @@ class Sample:
     salt: str
 
 
-Leaf = Attribute | Fold | Edge | Member | Sample
+@dataclass(frozen=True, slots=True)
+class Points:
+    """The loyalty points (those that expire no later than `within` from now, if given) compare so; 0 without any."""
+
+    within: timedelta | None
+    compare: Test
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """The loyalty tier passes the test."""
+
+    test: Test
+
+
+Leaf = Attribute | Fold | Edge | Member | Sample | Points | Tier
 Node = And | Or | Not | Leaf
 
 

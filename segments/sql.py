@@ -31,7 +31,8 @@ from sqlalchemy.dialects.postgresql import BIT
 from sqlalchemy.sql import FromClause
 
 from segments.calendar import anniversaries
-from segments.core import And, Attribute, Edge, Fold, Member, Node, Not, Op, Or, Sample, leaves
+from segments.core import And, Attribute, Edge, Fold, Member, Node, Not, Op, Or, Points, Sample, Tier, leaves
+from segments.sql_loyalty import loyalty_ids
 from segments.sql_rows import Binding
 from segments.sql_streams import ids_of
 from segments.sql_values import Truth, Value, among, holds, is_day, month_and_day
@@ -93,7 +94,7 @@ class _Tree:
         if any(isinstance(leaf, Attribute | Sample) for leaf in leaves(self.node)):
             return
         for part in _conjuncts(self.node):
-            if isinstance(part, Fold | Edge | Member):
+            if isinstance(part, Fold | Edge | Member | Points | Tier):
                 joined = self._join(part)
                 if not joined.opposite:
                     self.base, self.id = joined.ids, joined.ids.c.customer_id
@@ -114,12 +115,15 @@ class _Tree:
         hit = joined.ids.c.customer_id
         return hit.is_(None) if joined.opposite else hit.is_not(None)
 
-    def _join(self, leaf: Fold | Edge | Member) -> _Joined:
+    def _join(self, leaf: Fold | Edge | Member | Points | Tier) -> _Joined:
         if leaf not in self.joined:
             if isinstance(leaf, Member):
                 self.joined[leaf] = _Joined(self.compiler.segment(leaf.segment).alias(), opposite=False)
             else:
-                ids = ids_of(leaf, self.binding, self.at)
+                if isinstance(leaf, Points | Tier):
+                    ids = loyalty_ids(leaf, self.binding, self.at)
+                else:
+                    ids = ids_of(leaf, self.binding, self.at)
                 self.joined[leaf] = _Joined(ids.select.subquery(), ids.opposite)
         return self.joined[leaf]
 

@@ -16,8 +16,6 @@ NOT_SUPPORTED = (
     "rank",
     "rfm",
     "order_gap",
-    "points",
-    "tier",
     "replenish",
     "message",
     "subscription",

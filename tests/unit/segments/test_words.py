@@ -63,6 +63,8 @@ def test_the_conditions_examples_are_rules(example: dict[str, Any]) -> None:
             {"event": "Order Completed", "first": {"within": "1w"}},
             "Customers whose first of the “Order Completed” events was within the last 1 week.",
         ),
+        ({"points": {"balance": {"gte": 200}}}, "Customers whose balance of points is at least 200."),
+        ({"tier": {"not_in": ["gold", "silver"]}}, "Customers whose loyalty tier is not “gold” or “silver”."),
         ({"attribute": "email", "exists": False}, "Customers whose email is missing."),
     ],
 )
