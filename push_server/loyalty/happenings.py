@@ -17,7 +17,7 @@ from push_server.errors import Fault
 from push_server.events.followers import Told
 from push_server.events.intake import EPOCH
 from push_server.loyalty.shapes import LONGEST_ID, MAX_POINTS, instant
-from push_server.loyalty.store import LotFact, RedemptionFact, take_lots, take_redemptions
+from push_server.loyalty.store import LotFact, RedemptionFact, lock_customers, take_lots, take_redemptions
 
 EARNED, REDEEMED, TIER_CHANGED = "Loyalty Points Earned", "Loyalty Points Redeemed", "Loyalty Tier Changed"
 
@@ -75,8 +75,11 @@ class LoyaltyEvents:
             elif isinstance(fact, _Redeemed):
                 spent = RedemptionFact(fact.redemption_id, customer, fact.points, at)
                 redemptions.setdefault(fact.redemption_id, spent)
-        if lots or redemptions:
+        accounts = {each.customer for each in told if not isinstance(each.fact, _Tier)}
+        lock_customers(conn, site_id, accounts)
+        if lots:
             take_lots(conn, site_id, list(lots.values()), now)
+        if redemptions:
             take_redemptions(conn, site_id, list(redemptions.values()), now)
         tiers = [each for each in told if isinstance(each.fact, _Tier)]
         if tiers:

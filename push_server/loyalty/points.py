@@ -13,6 +13,7 @@ from heapq import heappop, heappush
 
 NEVER = datetime.max.replace(tzinfo=UTC)
 """Stands for the expiry of a lot that has none."""
+MOST_FAILURES = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,41 @@ def draws(lots: Iterable[Lot], redemptions: Iterable[Redemption]) -> list[Draw] 
             wanted -= taken
             found.append(Draw(lot, redemption.at, taken))
     return found
+
+
+def settle(
+    lots: Sequence[Lot], drawn: Sequence[Redemption], waiting: Iterable[Redemption]
+) -> tuple[list[Draw], list[Redemption]]:
+    """All draws, and which of those that wait are let in: in the order of their instants, where all who are in stay
+    covered.
+
+    Whole runs are tried before single ones, and after MOST_FAILURES the rest goes on waiting, so that thousands of one
+    customer's redemptions take no quadratic time. Those that no lot could cover at their instant do not count there.
+    """
+    inside, newly, failures = list(drawn), list[Redemption](), 0
+    found = draws(lots, inside)
+    assert found is not None, "a further lot leaves nothing uncovered"
+    room = sum(lot.points for lot in lots) - sum(each.points for each in inside)
+    possible = [each for each in waiting if _alive(lots, each.at) >= each.points]
+    runs = [sorted(possible, key=lambda each: (each.at, each.ref))]
+    while runs and failures < MOST_FAILURES:
+        run = runs.pop()
+        wanted = sum(each.points for each in run)
+        tried = draws(lots, inside + run) if wanted <= room else None
+        if tried is not None:
+            found, room = tried, room - wanted
+            inside += run
+            newly += run
+        elif len(run) > 1:
+            runs += [run[len(run) // 2 :], run[: len(run) // 2]]
+        else:
+            failures += 1
+    return found, newly
+
+
+def _alive(lots: Iterable[Lot], at: datetime) -> int:
+    """The points of the lots alive at an instant, spent ones included."""
+    return sum(lot.points for lot in lots if lot.earned_at <= at < (lot.expires_at or NEVER))
 
 
 def versions(lots: Iterable[Lot], drawn: Sequence[Draw]) -> list[Version]:

@@ -1,13 +1,13 @@
 """Loyalty facts in the database: lots and redemptions in, what each lot is worth over time out (`points` decides)."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from push_server.customers.identity import Connection
-from push_server.loyalty.points import NEVER, Draw, Lot, Redemption, draws, versions
+from push_server.loyalty.points import NEVER, Lot, Redemption, settle, versions
 
 _LOCK = 5 << 56  # apart from other advisory locks
 _LOCKS_PER_SITE = 64
@@ -49,7 +49,7 @@ def take_lots(conn: Connection, site_id: int, facts: Sequence[LotFact], now: dat
 
     The caller holds the site's lock shared and has resolved the customers.
     """
-    _lock(conn, site_id, {fact.customer for fact in facts})
+    lock_customers(conn, site_id, {fact.customer for fact in facts})
     facts = sorted(facts, key=lambda fact: fact.lot_id)  # so that two transactions wait instead of deadlocking
     new = conn.execute(
         "insert into points_lot (site_id, lot_id, customer_id, points, earned_at, expires_at) select %s, * from"
@@ -76,7 +76,7 @@ def take_lots(conn: Connection, site_id: int, facts: Sequence[LotFact], now: dat
         same = (was.customer, was.points, was.expires_at) == (fact.customer, fact.points, fact.expires_at)
         if not same or fact.earned_at not in (None, was.earned_at):
             taken.other.add(fact.lot_id)
-    _rebuild(conn, site_id, {fact.customer for fact in facts if fact.lot_id in taken.new})
+    _rebuild(conn, site_id, {fact.customer for fact in facts if fact.lot_id in taken.new}, None)
     return taken
 
 
@@ -86,12 +86,12 @@ def take_redemptions(conn: Connection, site_id: int, facts: Sequence[RedemptionF
     Those that no lots cover stay stored as such, drawing nothing, and are tried again when lots come: a caller who
     refuses them instead rolls back. Locks as for `take_lots`.
     """
-    _lock(conn, site_id, {fact.customer for fact in facts})
+    lock_customers(conn, site_id, {fact.customer for fact in facts})
     facts = sorted(facts, key=lambda fact: fact.redemption_id)
     new = conn.execute(
         "insert into points_redemption (site_id, redemption_id, customer_id, points, at, state)"
         " select %s, u.*, %s from unnest(%s::text[], %s::int[], %s::bigint[], %s::timestamptz[]) as u"
-        " on conflict (site_id, redemption_id) do nothing returning redemption_id",
+        " on conflict (site_id, redemption_id) do nothing returning redemption_id, id",
         [
             site_id,
             UNCOVERED,
@@ -101,8 +101,9 @@ def take_redemptions(conn: Connection, site_id: int, facts: Sequence[RedemptionF
             [fact.at or now for fact in facts],
         ],
     )
-    taken = Taken({row[0] for row in new})
-    _rebuild(conn, site_id, {fact.customer for fact in facts if fact.redemption_id in taken.new})
+    refs = dict(new.fetchall())
+    taken = Taken(set(refs))
+    _rebuild(conn, site_id, {fact.customer for fact in facts if fact.redemption_id in refs}, set(refs.values()))
     rows = conn.execute(
         "select redemption_id, customer_id, points, at, state from points_redemption"
         " where site_id = %s and redemption_id = any(%s)",
@@ -118,8 +119,11 @@ def take_redemptions(conn: Connection, site_id: int, facts: Sequence[RedemptionF
     return taken
 
 
-def _lock(conn: Connection, site_id: int, customers: set[int]) -> None:
-    """Two redemptions of one customer must not draw the same points: his are taken one transaction after another."""
+def lock_customers(conn: Connection, site_id: int, customers: set[int]) -> None:
+    """Two redemptions of one customer must not draw the same points: his are taken one transaction after another.
+
+    Whoever takes both lots and redemptions locks the customers of all of them first, so that nobody deadlocks.
+    """
     conn.execute(
         "select pg_advisory_xact_lock(%s + bucket) from"
         " (select distinct (id & %s)::bigint as bucket from unnest(%s::int[]) as id order by 1) as b",
@@ -127,8 +131,11 @@ def _lock(conn: Connection, site_id: int, customers: set[int]) -> None:
     )
 
 
-def _rebuild(conn: Connection, site_id: int, customers: set[int]) -> None:
-    """Draw anew for these customers, and write what their lots are worth over time."""
+def _rebuild(conn: Connection, site_id: int, customers: set[int], new: set[int] | None) -> None:
+    """Draw anew for these customers, and write what their lots are worth over time.
+
+    Of the uncovered redemptions those in `new` are tried: without further lots the others stay so. None: all are.
+    """
     if not customers:
         return
     lots = _read_lots(conn, site_id, customers)
@@ -137,8 +144,9 @@ def _rebuild(conn: Connection, site_id: int, customers: set[int]) -> None:
     settled: list[int] = []
     for customer in sorted(customers):
         mine = lots[customer]
-        drawn, newly = _settle(mine, redemptions[customer, DRAWN], redemptions[customer, UNCOVERED])
-        settled += newly
+        waiting = [each for each in redemptions[customer, UNCOVERED] if new is None or each.ref in new]
+        drawn, newly = settle(mine, redemptions[customer, DRAWN], waiting)
+        settled += [each.ref for each in newly]
         for version in versions(mine, drawn):
             until, expires_at = (
                 "infinity" if each is NEVER else each.isoformat()
@@ -157,25 +165,6 @@ def _rebuild(conn: Connection, site_id: int, customers: set[int]) -> None:
     ):
         for row in rows:
             copy.write_row(row)
-
-
-def _settle(
-    lots: list[Lot], drawn: list[Redemption], waiting: Iterable[Redemption]
-) -> tuple[Sequence[Draw], list[int]]:
-    """All draws, and which of those that waited can be covered now: one after another, in the order of their instants.
-
-    One who waits is let in only where all who are in stay covered.
-    """
-    found = draws(lots, drawn)
-    assert found is not None, "what was covered stays covered"
-    room = sum(lot.points for lot in lots) - sum(each.points for each in drawn)
-    newly = []
-    for each in sorted(waiting, key=lambda each: (each.at, each.ref)):
-        tried = draws(lots, [*drawn, each]) if each.points <= room else None
-        if tried is not None:
-            found, drawn, room = tried, [*drawn, each], room - each.points
-            newly.append(each.ref)
-    return found, newly
 
 
 def _read_lots(conn: Connection, site_id: int, customers: set[int]) -> dict[int, list[Lot]]:

@@ -1,6 +1,7 @@
 """Points and tiers: what draws from what, what is refused, and what events make of it."""
 
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -186,6 +187,26 @@ def test_an_event_redemption_that_nothing_covers_waits_for_lots(shop: Shop) -> N
     post(shop, "lots", lot("before", 40, earned=-2))
     assert account(shop)["balance"] == 110
     assert [each["state"] for each in account(shop)["redemptions"]] == ["drawn"]
+
+
+def test_thousands_of_redemptions_of_one_customer_come_in_quickly(shop: Shop) -> None:
+    post(shop, "lots", lot("a", 1000, earned=-1))
+    for start in range(0, 3000, 1000):
+        messages = [
+            {
+                "type": "track",
+                "userId": "u",
+                "event": "Loyalty Points Redeemed",
+                "timestamp": day(-2 if at % 3 == 0 else -0.5),
+                "properties": {"redemption_id": f"r{at}", "points": 1},
+            }
+            for at in range(start, start + 1000)
+        ]
+        began = time.monotonic()
+        shop.send("batch", {"batch": messages})
+        assert time.monotonic() - began < 5
+    assert account(shop)["balance"] == 0
+    assert shop.rows("select count(*) from points_redemption where state = 'drawn'") == [(1000,)]
 
 
 def test_tiers_follow_their_changes_in_time_not_in_arrival(shop: Shop) -> None:
