@@ -45,12 +45,15 @@ class LoyaltyEvents:
     def read(
         self, name: str, properties: Mapping[str, Any], fallback_id: str, zone: str, path: str, faults: list[Fault]
     ) -> _Earned | _Redeemed | _Tier | None:
-        """The fact; without an id of its own a lot or a redemption goes by its message's."""
+        """The fact; none where points or tier are left out, and then the event is one like any other.
+
+        Without an id of its own a lot or a redemption goes by its message's.
+        """
         before = len(faults)
+        if ("tier" if name == TIER_CHANGED else "points") not in properties:
+            return None
         if name == TIER_CHANGED:
             fact: _Earned | _Redeemed | _Tier = _Tier(_text(properties, "tier", path, faults))
-            if "tier" not in properties:
-                faults.append(Fault(f"{path}.tier", "is missing: the new tier, or null for none", "missing"))
         elif name == EARNED:
             expires_at = properties.get("expires_at")
             end = None if expires_at is None else instant(expires_at, ZoneInfo(zone))

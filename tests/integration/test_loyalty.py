@@ -233,13 +233,13 @@ def test_the_past_of_a_browser_becomes_the_customers(shop: Shop) -> None:
 @pytest.mark.parametrize(
     ("name", "properties", "field"),
     [
-        ("Loyalty Points Earned", {"lot_id": "a"}, "points"),
+        ("Loyalty Points Earned", {"lot_id": "a", "points": None}, "points"),
         ("Loyalty Points Earned", {"lot_id": "a", "points": "5"}, "points"),
         ("Loyalty Points Earned", {"lot_id": ["a"], "points": 5}, "lot_id"),
         ("Loyalty Points Earned", {"lot_id": "a", "points": 5, "expires_at": "soon"}, "expires_at"),
         ("Loyalty Points Redeemed", {"redemption_id": "r", "points": 1e300}, "points"),
         ("Loyalty Points Redeemed", {"redemption_id": "r", "points": True}, "points"),
-        ("Loyalty Tier Changed", {}, "tier"),
+        ("Loyalty Tier Changed", {"tier": True}, "tier"),
         ("Loyalty Tier Changed", {"tier": {"name": "gold"}}, "tier"),
     ],
 )
@@ -248,6 +248,14 @@ def test_malformed_loyalty_events_are_refused(shop: Shop, name: str, properties:
     assert answer.status_code == 422, answer.text
     assert [fault["path"] for fault in answer.json()["errors"]] == [f"$.properties.{field}"]
     assert shop.events() == []
+
+
+def test_without_points_or_tier_it_is_an_event_like_any_other(shop: Shop) -> None:
+    for name in ("Loyalty Points Earned", "Loyalty Points Redeemed", "Loyalty Tier Changed"):
+        track(shop, name, lot_id="a", redemption_id="a")
+    assert len(shop.events()) == 3
+    found = account(shop)
+    assert (found["lots"], found["redemptions"], found["tier"]) == ([], [], None)
 
 
 def test_a_date_is_midnight_where_the_shop_is(shop: Shop) -> None:
