@@ -9,6 +9,7 @@ import push_server.customers.models
 import push_server.delivery.models
 import push_server.events.models
 import push_server.http
+import push_server.loyalty.models
 import push_server.queue
 import push_server.sites.models
 import push_server.subscriptions.models  # noqa: F401

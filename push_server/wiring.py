@@ -13,8 +13,11 @@ import push_server.catalog.api
 import push_server.customers.api
 import push_server.delivery.api
 import push_server.delivery.sweep
+import push_server.events.followers
 import push_server.events.ingest
 import push_server.events.read_api
+import push_server.loyalty.api
+import push_server.loyalty.happenings
 import push_server.sdk.api
 import push_server.sites.api
 import push_server.sites.keys_api
@@ -24,6 +27,8 @@ from push_server import http, queue
 from push_server.db import Database
 
 Tick = tuple[str, float, Callable[[Database], Any]]
+
+push_server.events.followers.follow(push_server.loyalty.happenings.LoyaltyEvents())
 
 
 def routers() -> list[APIRouter]:
@@ -37,6 +42,7 @@ def routers() -> list[APIRouter]:
         push_server.subscriptions.api.router,
         push_server.events.read_api.router,
         push_server.audiences.api.router,  # before customers, whose ids take slashes
+        push_server.loyalty.api.router,
         push_server.customers.api.router,
         push_server.catalog.api.router,
         push_server.campaigns.api.router,

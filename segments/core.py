@@ -231,7 +231,22 @@ class Subscribed:
     facts: tuple[tuple[str, Test], ...]
 
 
-Happened = Fold | Edge | OrderGap | Rank | Rfm | Replenish | Sequence
+@dataclass(frozen=True, slots=True)
+class Points:
+    """The loyalty points (those that expire no later than `within` from now, if given) compare so; 0 without any."""
+
+    within: timedelta | None
+    compare: Test
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """The loyalty tier passes the test."""
+
+    test: Test
+
+
+Happened = Fold | Edge | OrderGap | Rank | Rfm | Replenish | Sequence | Points | Tier
 Leaf = Attribute | Happened | Member | Sample | Message | Subscribed
 Node = And | Or | Not | Leaf
 

@@ -45,15 +45,18 @@ from segments.core import (
     Op,
     Or,
     OrderGap,
+    Points,
     Rank,
     Replenish,
     Rfm,
     Sample,
     Sequence,
     Subscribed,
+    Tier,
     leaves,
 )
 from segments.sql_gap import order_gap_ids
+from segments.sql_loyalty import loyalty_ids
 from segments.sql_rank import rank_ids, rfm_ids
 from segments.sql_reach import reached
 from segments.sql_replenish import replenish_ids
@@ -72,6 +75,8 @@ _IDS: dict[type[Happened], Callable[[Any, Binding, datetime], Ids]] = {
     Rfm: rfm_ids,
     Replenish: replenish_ids,
     Sequence: sequence_ids,
+    Points: loyalty_ids,
+    Tier: loyalty_ids,
 }
 
 

@@ -41,7 +41,8 @@ class Binding:
     category_id); event_body(seq, properties jsonb); order_value(site_id, customer_id, ts, since, until, value micros,
     seq); order_line(site_id, customer_id, ts, since, until, product_id, category_id, quantity, amount micros, line
     jsonb); term(id, site_id, what, text); product(site_id, product_id text, category text,
-    lifespan_days).
+    lifespan_days); points_value(site_id, customer_id, since, until, expires_at, points);
+    tier_change(site_id, customer_id, at, seq, tier).
     `term_ids(what, texts)` gives the dictionary ids of those texts that have one, `what` being event, category or
     product. `segment(id)` gives another segment's rule in core nodes. `zone` is the site's, as PostgreSQL knows it.
     subscription(site_id, customer_id, state, ended_at, and the facts browser, locale, time_zone, topics text[],
@@ -57,6 +58,8 @@ class Binding:
     order_line: FromClause
     term: FromClause
     product: FromClause
+    points_value: FromClause
+    tier_change: FromClause
     term_ids: Callable[[str, Sequence[str]], dict[str, int]]
     segment: Callable[[str], Node]
     subscription: FromClause

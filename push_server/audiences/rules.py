@@ -21,6 +21,7 @@ from push_server.customers.models import Customer
 from push_server.db import SiteSession
 from push_server.errors import Fault, Invalid
 from push_server.events.models import event, event_body, order_line, order_value, term
+from push_server.loyalty.models import points_value, tier_change
 from push_server.settings import settings
 from push_server.sites.models import Site
 from push_server.subscriptions.models import Subscription
@@ -70,6 +71,8 @@ class SiteRules:
             order_line=order_line,
             term=term,
             product=_table(Product),
+            points_value=points_value,
+            tier_change=tier_change,
             term_ids=self._term_ids,
             segment=self._node,
             subscription=_table(Subscription),

@@ -1,7 +1,8 @@
 """One transaction for the messages of many requests: who they are of, what they mean, and where they are kept.
 
 Every transaction takes what others may want in the same order (site locks, idempotency keys, dictionary, people,
-orders, messages, traits), so that two of them wait for each other and seldom deadlock; when they do, one starts again.
+orders, what followers store, messages, traits), so that two of them wait for each other and seldom deadlock; when they
+do, one starts again.
 Nothing here answers a request: it is noted on each submission what is wrong with it, and the writer answers after the
 commit.
 """
@@ -15,6 +16,7 @@ from psycopg.pq import TransactionStatus
 from push_server.customers.identity import Connection, People, Person, Raced, begin_locked
 from push_server.customers.traits import Patch, apply_patches
 from push_server.errors import Conflict, HomingError, Invalid
+from push_server.events.followers import Follower, Told, follower_of
 from push_server.events.intake import Item
 from push_server.events.models import SEQ_BLOCK
 from push_server.events.order_store import Derived, derive_orders, line_terms
@@ -126,6 +128,7 @@ class Committer:
             raise _NeedsSite(site_id)
         people.store()
         orders: list[Derived] = []
+        followed: dict[Follower, list[Told]] = {}
         patches: dict[int, Patch] = {}
         events: list[tuple[Item, int, int]] = []
         for (submission, item), one, seq in zip(fresh, whose, self._draw(conn, len(fresh)), strict=True):
@@ -136,11 +139,15 @@ class Committer:
                 rows.body(item, site_id, seq, submission.received)
             if item.order is not None:
                 orders.append(Derived(item.order, person.id, item.ts, seq, item))
+            if item.fact is not None and (follower := follower_of(item.name or "")) is not None:
+                followed.setdefault(follower, []).append(Told(item.fact, person.id, item.ts, seq))
             if item.name is not None and (item.order is None or item.order.kind != "completed"):
                 events.append((item, person.id, seq))
         if orders:
             completed = derive_orders(conn, site_id, orders, self.terms)
             events += [(first.item, first.customer, first.seq) for first in completed]
+        for follower, told in followed.items():
+            follower.write(conn, site_id, told)
         names, products, categories = (self.terms.of(site_id, what) for what in (EVENT, PRODUCT, CATEGORY))
         for item, customer, seq in events:
             rows.event(

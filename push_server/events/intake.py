@@ -10,6 +10,7 @@ import msgspec
 from push_server import errors
 from push_server.customers.traits import time_zones
 from push_server.errors import Fault
+from push_server.events.followers import follower_of
 from push_server.events.money import LIMIT, micros
 from push_server.events.orders import MAX_TEXT, ORDER_EVENTS, OrderFact, read_order
 from push_server.events.wire import MAX_FAULTS, TYPES, Batch, Message, text_faults
@@ -43,6 +44,7 @@ class Item(msgspec.Struct):
     product_id: str | None = None
     category: str | None = None
     order: OrderFact | None = None
+    fact: Any = None
     link: bool = False
     traits: dict[str, Any] | None = None
     time_zone: str | None = None
@@ -140,6 +142,10 @@ class _Reader:
             item.order = read_order(
                 name, item.properties, message.message_id or item.key.hex(), f"{path}.properties", self.faults
             )
+        follower = follower_of(name)
+        if follower is not None:
+            own_id, zone = message.message_id or item.key.hex(), self.principal.site.time_zone
+            item.fact = follower.read(name, properties, own_id, zone, f"{path}.properties", self.faults)
         if properties:
             self._columns(item, properties, path)
 

@@ -68,6 +68,8 @@ class Scope(StrEnum):
     CUSTOMERS_WRITE = "customers:write"
     PRODUCTS_READ = "products:read"
     PRODUCTS_WRITE = "products:write"
+    LOYALTY_READ = "loyalty:read"
+    LOYALTY_WRITE = "loyalty:write"
     SEGMENTS_READ = "segments:read"
     SEGMENTS_WRITE = "segments:write"
     CAMPAIGNS_READ = "campaigns:read"

@@ -3,9 +3,9 @@
 import importlib
 import pkgutil
 
-from segments.conditions.base import NOT_SUPPORTED, Condition, Node, kinds
+from segments.conditions.base import Condition, Node, kinds
 
 for _module in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_module.name}")
 
-__all__ = ["NOT_SUPPORTED", "Condition", "Node", "kinds"]
+__all__ = ["Condition", "Node", "kinds"]

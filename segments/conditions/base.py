@@ -10,12 +10,6 @@ from segments import core
 from segments.context import Context
 from segments.fields import Strict, described, fault
 
-# Nodes of the language that this version does not evaluate yet.
-NOT_SUPPORTED = (
-    "points",
-    "tier",
-)
-
 
 class Condition(Strict):
     """A node of a rule. `kind` is the field that names it; subclasses are found by their file in this folder."""
@@ -48,13 +42,11 @@ def kinds() -> dict[str, type[Condition]]:
 def _read(value: Any, info: Info) -> Condition:
     if not isinstance(value, dict):
         raise fault("wrong_type", f"must be a condition, which is an object, not {described(value)}")
-    named = [name for name in value if name in _kinds or name in NOT_SUPPORTED]
+    named = [name for name in value if name in _kinds]
     if not named:
         raise fault("unknown_condition", f"must have one of these: {', '.join(kinds())}")
     if len(named) > 1:
         raise fault("two_conditions", f"{' and '.join(named)} are each a condition of their own: join them by `all`")
-    if named[0] in NOT_SUPPORTED:
-        raise fault("not_supported", f"{named[0]} conditions are not available yet; there are: {', '.join(kinds())}")
     return _kinds[named[0]].model_validate(value, context=info.context)
 
 

@@ -11,7 +11,7 @@ from push_server.app import create_app
 from push_server.db import Database
 from push_server.http import PROBLEM
 from push_server.sites.service import NewSite, create_site
-from tests.contract import bad_browser, bad_management
+from tests.contract import bad_browser, bad_loyalty, bad_management
 from tests.contract.bad import Bad
 
 TABLE = {
@@ -20,6 +20,7 @@ TABLE = {
     "events": bad_browser.EVENTS,
     "customers": bad_management.CUSTOMERS,
     "products": bad_management.PRODUCTS,
+    "loyalty": bad_loyalty.LOYALTY,
     "site": bad_management.SITES,
     "segments": bad_management.SEGMENTS,
     "campaigns": bad_management.CAMPAIGNS,

@@ -4,7 +4,7 @@ It shares nothing with `segments/`: it reads the JSON of the rule, and goes thro
 """
 
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from hashlib import sha256
 from typing import Any
@@ -92,6 +92,11 @@ class Judge:
             sent = [each for each in who.messages if asked.get("campaign", each.campaign) == each.campaign]
             outcomes = [ts for each in sent if not each.is_test for ts in self.outcomes(each, asked["outcome"], who)]
             return any(self.in_window(ts, asked) for ts in outcomes)
+        if "points" in node:
+            return self.points(node["points"], who)
+        if "tier" in node:
+            ((operator, operand),) = node["tier"].items()
+            return self.passes(self.tier(who), operator, operand)
         return self.aggregate(node, self.happenings(node, who))
 
     def subscribed(self, who: Shopper) -> list[Browser]:
@@ -105,6 +110,39 @@ class Judge:
             orders = [order.at for order in self.orders(who)]
             return [at for at in orders for ts in clicks if timedelta(0) < at - ts <= timedelta(hours=72)]
         return [ts for kind, ts in message.receipts if kind == outcome]
+
+    def points(self, asked: dict[str, Any], who: Shopper) -> bool:
+        """Lots are [points left, earned, expiry]; each redemption up to t takes them at its own instant."""
+        far = datetime.max.replace(tzinfo=UTC)
+        lots = [
+            [properties["points"], ts, self.instant(properties.get("expires_at")) or far]
+            for ts, name, properties in who.facts
+            if name == "Loyalty Points Earned"
+        ]
+        lots.sort(key=lambda lot: lot[2])
+        for ts, name, properties in sorted(who.facts, key=lambda fact: fact[0]):
+            if name != "Loyalty Points Redeemed" or ts > self.t:
+                continue
+            alive, wanted = [lot for lot in lots if lot[1] <= ts < lot[2]], properties["points"]
+            if sum(lot[0] for lot in alive) < wanted:
+                continue
+            for lot in alive:
+                taken = min(wanted, lot[0])
+                lot[0] -= taken
+                wanted -= taken
+        alive = [lot for lot in lots if lot[1] <= self.t < lot[2]]
+        if "balance" in asked:
+            return self.asked(Decimal(sum(lot[0] for lot in alive)), asked["balance"])
+        # written as a difference, since t + W may lie beyond the calendar
+        soon = sum(lot[0] for lot in alive if lot[2] - self.t <= length(asked["within"]))
+        return self.asked(Decimal(soon), asked["expiring"])
+
+    def tier(self, who: Shopper) -> str | None:
+        told = [(ts, properties["tier"]) for ts, name, properties in who.facts if name == "Loyalty Tier Changed"]
+        newest: tuple[datetime, str | None] = max(
+            ((ts, tier) for ts, tier in told if ts <= self.t), key=lambda change: change[0], default=(self.t, None)
+        )
+        return newest[1]
 
     def passes(self, value: Any, operator: str, operand: Any, who: Shopper | None = None) -> bool:
         if operator == "exists":

@@ -91,6 +91,51 @@ def _orders(chance: random.Random, id: str) -> list[tuple[datetime, str, dict[st
     return facts
 
 
+def _loyalty(chance: random.Random, id: str) -> list[tuple[datetime, str, dict[str, Any]]]:
+    """Lots, tiers at different instants, and redemptions as long as lots cover them all, whatever comes first."""
+    lots: list[tuple[datetime, str, dict[str, Any]]] = []
+    for index in range(chance.randint(0, 4)):
+        ts = _instant(chance)
+        expiry = chance.choice([None, ts + STEP * chance.randint(0, 12), ts + STEP * chance.randint(0, 12) + TICK])
+        properties = {"lot_id": f"{id}-{index}", "points": chance.choice([1, 2, 3, 5])}
+        ends = {"expires_at": expiry and expiry.isoformat()}
+        lots.append((ts, "Loyalty Points Earned", properties | (ends if chance.random() < 0.9 else {})))
+    spent: list[tuple[datetime, str, dict[str, Any]]] = []
+    for index in range(chance.randint(0, 5) if lots else 0):
+        properties = {"redemption_id": f"{id}-{index}", "points": chance.choice([1, 1, 2, 3])}
+        tried = [*spent, (_instant(chance), "Loyalty Points Redeemed", properties)]
+        if _covered(lots, tried):
+            spent = tried
+    instants = {_instant(chance) for _ in range(chance.randint(0, 3))}
+    tiers = [
+        (ts, "Loyalty Tier Changed", {"tier": chance.choice(["dog", "Dog", "5", None])}) for ts in sorted(instants)
+    ]
+    return [*lots, *spent, *tiers]
+
+
+def _covered(lots: list[Any], spent: list[Any]) -> bool:
+    """Whether points could be handed out one by one: each redeemed point finds a lot of its own (Kuhn's matching)."""
+    units = [
+        (ts, datetime.fromisoformat(properties["expires_at"]) if properties.get("expires_at") else None)
+        for ts, _name, properties in lots
+        for _ in range(properties["points"])
+    ]
+    wanted = [ts for ts, _name, properties in spent for _ in range(properties["points"])]
+    given_to: dict[int, int] = {}
+
+    def place(want: int, seen: set[int]) -> bool:
+        for unit, (earned, expiry) in enumerate(units):
+            if unit in seen or not earned <= wanted[want] or (expiry is not None and wanted[want] >= expiry):
+                continue
+            seen.add(unit)
+            if unit not in given_to or place(given_to[unit], seen):
+                given_to[unit] = want
+                return True
+        return False
+
+    return all(place(want, set()) for want in range(len(wanted)))
+
+
 def shoppers(count: int) -> list[Shopper]:
     """Customers with histories, the same ones every time."""
     chance = random.Random(7)
@@ -104,6 +149,7 @@ def shoppers(count: int) -> list[Shopper]:
             name = chance.choice(["Product Viewed", "Searched", "Order Shipped"])
             who.facts.append((_instant(chance), name, _properties(chance, ["category", "price", "revenue", "size"])))
         who.facts += _orders(chance, who.id)
+        who.facts += _loyalty(random.Random(index), who.id)
         found.append(who)
     return found
 
@@ -222,7 +268,12 @@ shares = st.builds(
     st.sampled_from([0, 0.5, 30, 33.3, 100]),
     st.sampled_from([{}, {"salt": "x"}, {"salt": "ő%"}]),
 )
-leaves = attributes | events | orders | bought | shares
+points = st.one_of(
+    comparisons.map(lambda asked: {"points": {"balance": asked}}),
+    st.tuples(comparisons, span).map(lambda x: {"points": {"expiring": x[0], "within": x[1]}}),
+)
+tiers = property_tests.map(lambda test: {"tier": test})
+leaves = attributes | events | orders | bought | shares | points | tiers
 trees = st.recursive(
     leaves,
     lambda children: st.one_of(
@@ -273,6 +324,7 @@ def test_sql_agrees_with_the_judge(db: Database) -> None:
     often(given(node=leaves, at=instants)(agrees))()
     often(given(node=trees, at=instants)(agrees))()
     wanted = {"all", "any", "not", "sample", "attribute", "event", "bought", "where", "within", "from", "to"}
+    wanted |= {"points", "balance", "expiring", "tier"}
     wanted |= {"count", "sum", "avg", "min", "max", "distinct", "last", "first", *(op.value for op in Op)}
     assert not wanted - set(seen), f"never generated: {wanted - set(seen)}"
     assert telling[True] > 250, f"too few rules hold for some and not for others: {telling}"

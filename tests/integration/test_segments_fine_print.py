@@ -53,6 +53,22 @@ PEOPLE = [
     who("cancelled", order(T - 2 * DAY, "o3", value=50), (T - HOUR, "Order Cancelled", {"order_id": "o3"})),
     who("returned", order(T - 2 * DAY, "o4", revenue=9), (T - HOUR, "Order Refunded", {"order_id": "o4", "total": 9})),
     who("void", order(T - 2 * DAY, "o5", revenue=9), (T + HOUR, "Order Refunded", {"order_id": "o5"})),
+    who(
+        "saver",
+        (T - 9 * DAY, "Loyalty Points Earned", {"lot_id": "s1", "points": 100, "expires_at": "2026-03-08T12:00:00Z"}),
+        (T - 9 * DAY, "Loyalty Points Earned", {"lot_id": "s2", "points": 50}),
+        (T - DAY, "Loyalty Points Redeemed", {"redemption_id": "s1", "points": 30}),
+        (T + DAY, "Loyalty Points Redeemed", {"redemption_id": "s2", "points": 90}),
+        (T - DAY, "Loyalty Tier Changed", {"tier": "gold"}),
+        (T, "Loyalty Tier Changed", {"tier": "silver"}),
+    ),
+    who(
+        "lapsed",
+        (T - 9 * DAY, "Loyalty Points Earned", {"lot_id": "l1", "points": 10, "expires_at": "2026-03-01T12:00:00Z"}),
+        (T - HOUR, "Loyalty Points Redeemed", {"redemption_id": "l1", "points": 11}),
+        (T - DAY, "Loyalty Tier Changed", {"tier": "gold"}),
+        (T, "Loyalty Tier Changed", {"tier": None}),
+    ),
     who("bare", order(T - 2 * DAY, "o6", revenue=1, products=[{"price": 1}])),
 ]
 EVERYONE = {person.id for person in PEOPLE}
@@ -160,6 +176,36 @@ CASES: list[tuple[str, dict[str, Any], datetime, set[str]]] = [
     ("and so it is not this one", {"bought": {"category": {"ne": "dog"}}}, T, {"partly", "bare"}),
     ("price times quantity", {"bought": {}, "sum": {"of": "revenue", "eq": 30}}, T, {"plain"}),
     ("lines are counted", {"bought": {"quantity": {"gte": 3}}, "count": {"eq": 1}}, T, {"plain"}),
+]
+
+
+def points(within: str | None = None, **comparison: Any) -> dict[str, Any]:
+    return {"points": {"expiring": comparison, "within": within} if within else {"balance": comparison}}
+
+
+CASES += [
+    ("what is unspent", points(eq=120), T, {"saver"}),
+    ("a redemption counts from its own instant on", points(eq=150), T - DAY - TICK, {"saver"}),
+    ("at that instant it does", points(eq=120), T - DAY, {"saver"}),
+    ("a lot counts from the instant of earning", points(gte=10), T - 9 * DAY, {"saver", "lapsed"}),
+    ("not before", points(gt=0), T - 9 * DAY - TICK, set()),
+    ("a lot has expired at its expiry", points(gt=0), T, {"saver"}),
+    ("not a tick before, and what no lot covered drew nothing", points(eq=10), T - TICK, {"lapsed"}),
+    ("a balance without lots is 0", points(lte=0), T, EVERYONE - {"saver"}),
+    ("other than 0", points(ne=0), T, {"saver"}),
+    ("expiring takes in t+W", points("7d", gte=70), T, {"saver"}),
+    ("and nothing beyond", points("7d", gte=1), T - TICK, {"lapsed"}),
+    ("the rest of it that is unspent", points("7d", eq=70), T, {"saver"}),
+    ("spending draws what expires first", points("7d", eq=0), T + DAY, EVERYONE),
+    ("and then what never does", points(eq=30), T + DAY, {"saver"}),
+    ("what never expires is never expiring", points("520w", gt=70), T, set()),
+    ("without lots nothing expires", points("7d", lt=1), T, EVERYONE - {"saver"}),
+    ("a tier until it changes", {"tier": {"in": ["gold"]}}, T - TICK, {"saver", "lapsed"}),
+    ("from that instant on the new one", {"tier": {"eq": "silver"}}, T, {"saver"}),
+    ("who has none has another", {"tier": {"ne": "silver"}}, T, EVERYONE - {"saver"}),
+    ("a tier can be missing", {"tier": {"exists": False}}, T, EVERYONE - {"saver"}),
+    ("and be known", {"tier": {"exists": True}}, T, {"saver"}),
+    ("before the first change it is missing", {"tier": {"not_in": ["gold"]}}, T - DAY - TICK, EVERYONE),
 ]
 
 

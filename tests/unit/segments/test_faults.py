@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from segments import Context, RuleError, StoredSegment, parse
-from segments.conditions import NOT_SUPPORTED
 
 NAN, INFINITY = float("nan"), float("inf")
 ORDER = {"event": "Order Completed"}
@@ -72,7 +71,23 @@ def test_documents(document: Any, expected: list[tuple[str, str]]) -> None:
         ({"any": [ORDER, {"bad": 1}, 5]}, [(".any[1]", "unknown_condition"), (".any[2]", "wrong_type")]),
         ({"not": [ORDER]}, [(".not", "wrong_type")]),
         ({"not": None}, [(".not", "null")]),
-        *[({name: {}}, [("", "not_supported")]) for name in NOT_SUPPORTED],
+        # points and tiers
+        ({"points": {}}, [(".points", "missing_operator")]),
+        ({"points": 5}, [(".points", "wrong_type")]),
+        ({"points": {"balance": 5}}, [(".points.balance", "wrong_type")]),
+        ({"points": {"balance": {"gte": "5"}}}, [(".points.balance.gte", "number_as_text")]),
+        ({"points": {"balance": {"gte": 5}, "within": "7d"}}, [(".points.within", "unknown_field")]),
+        ({"points": {"expiring": {"gte": 5}}}, [(".points.within", "missing_field")]),
+        ({"points": {"expiring": {"gte": 5}, "within": "soon"}}, [(".points.within", "bad_duration")]),
+        (
+            {"points": {"expiring": {"gte": 5}, "balance": {"gte": 5}, "within": "7d"}},
+            [(".points.expiring", "two_operators")],
+        ),
+        ({"points": {"balance": {"gte": 5}}, "within": "7d"}, [(".within", "unknown_field")]),
+        ({"tier": {}}, [(".tier", "missing_operator")]),
+        ({"tier": "gold"}, [(".tier", "wrong_type")]),
+        ({"tier": {"in": []}}, [(".tier.in", "empty_list")]),
+        ({"tier": {"anniversary_within": "7d"}}, [(".tier.anniversary_within", "unknown_field")]),
         # operators
         (attribute(), [("", "missing_operator")]),
         (attribute(eq=1, ne=2), [(".ne", "two_operators")]),

@@ -1,0 +1,21 @@
+"""`{"tier": {"in": ["gold"]}}`: the customer's loyalty tier passes one operator; without one it is missing."""
+
+from typing import ClassVar
+
+from segments import core
+from segments.conditions.base import Condition
+from segments.context import Context
+from segments.operators import PropertyTest
+
+
+class Tier(Condition):
+    kind: ClassVar[str] = "tier"
+    examples = ({"tier": {"in": ["gold", "platinum"]}}, {"tier": {"exists": False}})
+
+    tier: PropertyTest
+
+    def lower(self) -> core.Node:
+        return core.Tier(self.tier.test())
+
+    def clause(self, context: Context) -> str:
+        return f"whose loyalty tier {self.tier.words()}"
