@@ -141,7 +141,11 @@ def prepare(process: str) -> None:
 def run_until_asked(supervisor: Supervisor, start: Callable[[], None], stop: Callable[[], None]) -> None:
     """`start`, wait for Ctrl-C, SIGTERM or SIGHUP, and `stop`; a second signal cuts the children's grace short."""
 
+    asked = False
+
     def interrupt(*_: object) -> None:
+        nonlocal asked
+        asked = True
         raise KeyboardInterrupt
 
     def hurry(*_: object) -> None:
@@ -151,7 +155,9 @@ def run_until_asked(supervisor: Supervisor, start: Callable[[], None], stop: Cal
     try:
         start()
         supervisor.wait()
-    except KeyboardInterrupt:
+    except BaseException:
+        if not asked:  # else it is the interrupt, or what became of it inside a library
+            raise
         print("Stopping …", flush=True)
     finally:
         _on_signals(hurry)

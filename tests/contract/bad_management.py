@@ -168,7 +168,7 @@ SEGMENTS = [
     rule(f"{AT}.topic", {"topic": 5}),
     rule(f"{AT}.sample.percent", {"sample": {"percent": 101, "salt": "x"}}),
     rule("$.rule.colour", {"all": []}, colour="red"),
-    rule(AT, {"rank": {"by": BOUGHT}}),
+    rule(f"{AT}.rank.top_percent", {"rank": {"by": BOUGHT}}),
     Bad(
         "POST",
         "/v1/segments",

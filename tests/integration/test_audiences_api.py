@@ -352,7 +352,7 @@ BAD = [
         422,
         ['$.rule.where.all[0]["a\\u0000b"]'],
     ),
-    ("POST", "/v1/segments", {"name": "x", "rule": rule({"rank": {}})}, 422, ["$.rule.where"]),
+    ("POST", "/v1/segments", {"name": "x", "rule": rule({"rfm": {}})}, 422, ["$.rule.where.rfm"]),
     ("POST", "/v1/segments/estimate", {"rule": "x"}, 422, ["$.rule"]),
     (
         "POST",
