@@ -108,9 +108,9 @@ def _no_segment(id: str) -> Node:
 class World:
     """What rules ask of the site besides the customer himself.
 
-    `categories` and `lifespans` (days) are the catalogue's, by product id. `thresholds` of a rank: the worth of the last one
-    still in (None: nobody is); of RFM: for each score asked, the lowest measures that reach 2, 3, 4 and 5 (None:
-    nobody does). Worths and measures are numbers as `sql_thresholds` gives them.
+    `categories` and `lifespans` (days) are the catalogue's, by product id. `thresholds` of a rank: the worth of the
+    last one still in (None: nobody is); of RFM: for each score asked, the lowest measures that reach 2, 3, 4 and 5
+    (None: nobody does). Worths and measures are numbers as `sql_thresholds` gives them.
     """
 
     zone: str = "UTC"
