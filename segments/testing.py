@@ -67,7 +67,7 @@ def case(chance: Random) -> Case:
         for leaf in everything([node], segments.__getitem__)
         if isinstance(leaf, core.Rank | core.Rfm)
     }
-    return Case(node, facts.history(), world, moment(chance, noon))
+    return Case(node, facts.history(), world, chance.choice([noon, moment(chance, noon - 48 * STEP)]))
 
 
 class _Facts:
@@ -103,8 +103,8 @@ class _Facts:
         return self.chance.randint(1, 96) * STEP
 
     def value(self) -> Any:
-        """JSON, half of it instants as customers' data write them: exact, local, or a date."""
-        if self.chance.random() < 0.5:
+        """JSON, most of it instants as customers' data write them: exact, local, or a date."""
+        if self.chance.random() < 0.7:
             return instant(self.at()).strftime(self.choice(_WRITTEN))
         return self.choice([*TEXTS, *NUMBERS, True, ["dog"], None])
 

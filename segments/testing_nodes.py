@@ -58,10 +58,10 @@ class Nodes:
         return _KINDS[kind](self)  # type: ignore[no-any-return]
 
     def source(self, window: core.Window | None = None) -> core.Source:
-        """Happenings of any stream; every other one is asked something of its properties."""
+        """Happenings of any stream; two in five are asked something of their properties."""
         stream = self.choice([Stream.EVENTS, Stream.EVENTS, Stream.ORDERS, Stream.LINES])
         name = self.choice(NAMES) if stream is Stream.EVENTS else ""
-        asked = [(self.choice(["p", "category", "when"]), self.test()) for _ in range(self.choice([0, 0, 1, 2]))]
+        asked = [(self.choice(["p", "category", "when"]), self.test()) for _ in range(self.choice([0, 0, 0, 1, 2]))]
         return core.Source(stream, name, tuple(asked), window or self.window())
 
     def window(self) -> core.Window:

@@ -10,9 +10,9 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from segments.clock import next_change
-from segments.core import Leaf, OrderGap, operands
+from segments.core import Leaf, OrderGap, Replenish, operands
 from segments.edges import AnniversaryEdge, DateEdge, ExpiryEdge, StreamEdge, TimeEdge, edges, needs_instant
-from segments.history import ALWAYS, NEVER, History, World, instant, micros
+from segments.history import ALWAYS, NEVER, History, instant, micros
 from segments.memory import holds
 from segments.needs import everything
 from segments.testing import Case
@@ -67,15 +67,14 @@ def zone_of(case: Case) -> str:
 def candidates(case: Case, end: int) -> list[int]:
     """Instants from `at` to `end` at which something can change, and their neighbours: all that adds up."""
     leaves = list(everything([case.node], case.world.segment))
-    near = (
-        facts(case.history) | written(case.history, case.world.zone) | {lot.expires_at for lot in case.history.points}
-    )
     spans = {length for leaf in leaves for length in lengths(leaf)}
-    days = {length * DAY for length in case.world.lifespans.values()}
-    ends = near | {at + length for at in near for length in days}
-    found = ends | {at + length for at in ends for length in spans} | {at - length for at in ends for length in spans}
+    ahead = written(case.history, case.world.zone) | {lot.expires_at for lot in case.history.points}
+    if any(isinstance(leaf, Replenish) for leaf in leaves):
+        ahead |= {line.ts + days * DAY for line in case.history.lines for days in case.world.lifespans.values()}
+    near = facts(case.history) | ahead
+    found = near | {at + length for at in near for length in spans} | {at - length for at in ahead for length in spans}
     found |= {at for leaf in leaves if isinstance(leaf, OrderGap) for at in _ratios(leaf, case.history)}
-    if case.at < end:
+    if any(isinstance(edge, AnniversaryEdge) for leaf in leaves for edge in edges(leaf)):
         found |= midnights(case.at, end, zone_of(case))
     return sorted({each for at in found for each in (at - 1, at, at + 1) if case.at <= each <= end})
 
@@ -102,25 +101,27 @@ def changes(case: Case, end: int) -> tuple[list[tuple[int, bool]], int]:
     return found, looks
 
 
-def covered(leaf: Leaf, history: History, world: World, zone: str, at: int) -> bool:
+def covered(leaf: Leaf, case: Case, at: int) -> bool:
     """Whether an edge of the leaf, or a stored instant, would have had the customer looked at."""
-    return needs_instant(leaf) or any(_crosses(edge, history, world, zone, at) for edge in edges(leaf))
+    return needs_instant(leaf) or any(_crosses(edge, case, at) for edge in edges(leaf))
 
 
-def _crosses(edge: TimeEdge, history: History, world: World, zone: str, at: int) -> bool:
+def _crosses(edge: TimeEdge, case: Case, at: int) -> bool:
+    history = case.history
     if isinstance(edge, StreamEdge):
-        streams: dict[str, Any] = {"orders": history.orders, "lines": history.lines}
-        happened = streams.get(edge.stream, history.events.get(edge.name, ()))
+        happened = history.events.get(edge.name, ()) if edge.name else getattr(history, edge.stream)
         return any(each.ts + micros(edge.offset) == at for each in happened)
     if isinstance(edge, ExpiryEdge):
         return any(lot.expires_at - micros(edge.ahead) == at for lot in history.points)
-    value = history.attributes.get(edge.attribute)
     if isinstance(edge, DateEdge):
-        written_at = as_instant(value, world.zone)
-        return written_at is not None and written_at + micros(edge.offset) == at
-    assert isinstance(edge, AnniversaryEdge)
-    day, before = (instant(each).astimezone(ZoneInfo(zone)).date() for each in (at, at - 1))
-    months = {f"{day + timedelta(days=edge.days):%m-%d}", f"{day - timedelta(days=1):%m-%d}"}
-    if months & {"02-28", "02-29"}:
-        months |= {"02-28", "02-29"}
-    return day != before and isinstance(value, str) and value[5:10] in months
+        told = as_instant(history.attributes.get(edge.attribute), case.world.zone)
+        return told is not None and told + micros(edge.offset) == at
+    return _celebration_turns(edge, history.attributes[edge.attribute], zone_of(case), at)
+
+
+def _celebration_turns(edge: AnniversaryEdge, born: str, zone: str, at: int) -> bool:
+    before, day = (instant(each).astimezone(ZoneInfo(zone)).date() for each in (at - 1, at))
+    celebrated = {f"{day + timedelta(days=edge.days):%m-%d}", f"{before:%m-%d}"}
+    if "02-28" in celebrated:
+        celebrated.add("02-29")
+    return day != before and born[5:10] in celebrated
