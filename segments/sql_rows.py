@@ -74,8 +74,7 @@ class Rows(ABC):
     def __init__(self, source: Source, binding: Binding, at: datetime, table: FromClause) -> None:
         self.source, self.binding, self.at, self.table = source, binding, at, table
         self.ts = table.c.ts
-        self._body, self._of_row = self._bodies()
-        self._joins_body = False
+        self._body: tuple[FromClause, Truth] | None = None
 
     def select(self, *columns: Value) -> Select[Any]:
         """`select customer_id, columns …` of the rows that match.
@@ -85,8 +84,8 @@ class Rows(ABC):
         conditions = [*self._standing(), *self._in_window()]
         conditions += [self.passes(name, test) for name, test in self.source.where]
         found = select(self.table.c.customer_id, *columns)
-        if self._joins_body:
-            found = found.select_from(self.table.join(self._body, self._of_row))
+        if self._body is not None:
+            found = found.select_from(self.table.join(*self._body))
         return found.where(*conditions)
 
     def grouped(self) -> Select[Any]:
@@ -99,8 +98,8 @@ class Rows(ABC):
 
     def property(self, name: str) -> Value:
         """A free property as jsonb; SQL null where it is missing."""
-        self._joins_body = True
-        return _member(self._body.c.properties, name)
+        self._body = self._body or self._bodies()
+        return _member(self._body[0].c.properties, name)
 
     def number(self, name: str) -> tuple[Value, int]:
         """A property as an exact number, and how many of its units make one."""
