@@ -15,6 +15,7 @@ import push_server.delivery.api
 import push_server.delivery.sweep
 import push_server.events.followers
 import push_server.events.ingest
+import push_server.events.partitions
 import push_server.events.read_api
 import push_server.loyalty.api
 import push_server.loyalty.happenings
@@ -58,5 +59,6 @@ def ticks() -> list[Tick]:
         ("idempotency keys", 60.0, http.forget_idempotency_keys),
         ("delivery sweep", push_server.delivery.sweep.EVERY, push_server.delivery.sweep.sweep),
         ("segments", 1.0, push_server.audiences.refresh.tick),
+        ("events by year", push_server.events.partitions.EVERY, push_server.events.partitions.tick),
         ("campaign ends", 1.0, push_server.campaigns.service.finish),
     ]
