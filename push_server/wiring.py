@@ -13,6 +13,7 @@ import push_server.catalog.api
 import push_server.customers.api
 import push_server.delivery.api
 import push_server.delivery.sweep
+import push_server.events.export_api
 import push_server.events.followers
 import push_server.events.ingest
 import push_server.events.partitions
@@ -42,6 +43,7 @@ def routers() -> list[APIRouter]:
         push_server.subscriptions.preferences.router,
         push_server.subscriptions.api.router,
         push_server.events.read_api.router,
+        push_server.events.export_api.router,
         push_server.audiences.api.router,  # before customers, whose ids take slashes
         push_server.loyalty.api.router,
         push_server.customers.api.router,

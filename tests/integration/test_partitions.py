@@ -15,8 +15,6 @@ from push_server.db import Database
 from push_server.events.partitions import make_years, tick, years
 from push_server.sites.service import NewSite
 
-from .ingest import Shop, shop  # noqa: F401
-
 INSERT = "insert into event (kind_id, customer_id, ts, seq) select %s, g, %s, g from generate_series(1, %s) g"
 
 
