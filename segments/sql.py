@@ -55,6 +55,7 @@ from segments.core import (
     Tier,
     leaves,
 )
+from segments.sql_dates import is_day, month_and_day
 from segments.sql_gap import order_gap_ids
 from segments.sql_loyalty import loyalty_ids
 from segments.sql_rank import rank_ids, rfm_ids
@@ -63,7 +64,7 @@ from segments.sql_replenish import replenish_ids
 from segments.sql_rows import Binding
 from segments.sql_sequence import sequence_ids
 from segments.sql_streams import Ids, ids_of
-from segments.sql_values import Truth, Value, among, holds, is_day, month_and_day
+from segments.sql_values import Truth, Value, among, holds
 
 _HASHES = 2**32
 
