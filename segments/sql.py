@@ -93,7 +93,10 @@ class _Joined:
 
 
 class _Compiler:
-    """One statement; segments that the rule names become common table expressions, each once."""
+    """One statement; segments that the rule names become common table expressions, each once.
+
+    They have no names of their own, so that a statement may hold two rules.
+    """
 
     def __init__(self, binding: Binding, at: datetime) -> None:
         self.binding, self.at = binding, at
@@ -104,7 +107,7 @@ class _Compiler:
 
     def segment(self, id: str) -> CTE:
         if id not in self.segments:
-            self.segments[id] = self.select(self.binding.segment(id)).cte(f"segment_{len(self.segments)}")
+            self.segments[id] = self.select(self.binding.segment(id)).cte()
         return self.segments[id]
 
 
