@@ -23,9 +23,8 @@ def overlap(fault: str, ids: Any, code: str = "invalid") -> Bad:
 def estimate(editor: str) -> Bad:
     body = {"rule": EVERYONE}
     headers = {"Homing-Editor": editor}
-    return Bad(
-        "POST", f"{SEGMENTS}/estimate", 422, "invalid", json=body, headers={"Homing-Editor": editor}, fault=fault
-    )
+    path, fault = f"{SEGMENTS}/estimate", "header:Homing-Editor"
+    return Bad("POST", path, 422, "invalid", json=body, headers=headers, fault=fault)
 
 
 PLANNING = [
