@@ -7,6 +7,7 @@ from fastapi import APIRouter
 
 import push_server.audiences.api
 import push_server.audiences.refresh
+import push_server.audiences.what_if_api
 import push_server.campaigns.api
 import push_server.campaigns.service
 import push_server.catalog.api
@@ -44,6 +45,7 @@ def routers() -> list[APIRouter]:
         push_server.subscriptions.api.router,
         push_server.events.read_api.router,
         push_server.events.export_api.router,
+        push_server.audiences.what_if_api.router,
         push_server.audiences.api.router,  # before customers, whose ids take slashes
         push_server.loyalty.api.router,
         push_server.customers.api.router,
