@@ -35,7 +35,7 @@ def passing_each(test: Test, numbers: Numbers, units: Numbers, scale: int = 1) -
     ends = [Fraction(each) * scale for each in operands(test)]
     factor = np.lcm.reduce([1, *(end.denominator for end in ends)], dtype=object)
     wholes = [int(end * factor) for end in ends]
-    if _most(numbers) * factor >= LARGEST or _most(units) * max(map(abs, wholes)) >= LARGEST:
+    if max(_most(numbers), 1) * factor >= LARGEST or max(_most(units), 1) * max(map(abs, wholes)) >= LARGEST:
         return None
     left, right = numbers * int(factor), [units * whole for whole in wholes]
     if test.op in (Op.IN, Op.NOT_IN):

@@ -14,7 +14,7 @@ from segments.needs import Needs
 Kind = Literal["id", "number", "instant", "json"]
 
 _ASKED: Final = "with asked as materialized (select %(customers)s::int[] as customers)"
-_CUSTOMERS: Final = "(select customers from asked)"
+_CUSTOMERS: Final = "(select customers from asked)::int[]"
 _OF_SITE: Final = f"where site_id = %(site)s and customer_id = any({_CUSTOMERS})"
 _MADE: Final[dict[Kind, str]] = {
     "id": "array_agg(coalesce({}, 0))",
