@@ -283,6 +283,7 @@ def _window(of: str, window: core.Window) -> Iterator[str]:
 
 _VALUES = [op for op in core.Op if op is not core.Op.ANNIVERSARY_WITHIN]
 _NUMBERS = [op for op in core.COMPARE if op not in (core.Op.BEFORE, core.Op.AFTER)]
+_STEPS = ["2", "3", *(f"{many} absent{gap}" for many in (1, 2, 3) for gap in ("", " gap"))]
 WANTED = [
     *(each.__name__ for each in core.Node.__args__),  # type: ignore[attr-defined]
     *(f"Attribute {op}" for op in core.Op),

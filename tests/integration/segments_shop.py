@@ -295,11 +295,10 @@ class Shop:
             ids = session.sql(rules.members(read, at)).scalars().all()
             assert len(ids) == len(set(ids))
             lowered = read.lower()
-            world = World(rules.zone, rules._node, *self._catalogue(session))
-            for leaf in everything([lowered], rules._node):
-                if isinstance(leaf, core.Rank | core.Rfm):
-                    row = session.sql(threshold(leaf, rules._binding(), at)).one()
-                    world.thresholds[leaf] = read_threshold(leaf, row)  # type: ignore[index]
+            asked = [leaf for leaf in everything([lowered], rules._node) if isinstance(leaf, core.Rank | core.Rfm)]
+            rows = {leaf: session.sql(threshold(leaf, rules._binding(), at)).one() for leaf in asked}
+            thresholds = {leaf: read_threshold(leaf, row) for leaf, row in rows.items()}
+            world = World(rules.zone, rules._node, *self._catalogue(session), thresholds)
             batch = load(session.raw, self.site_id, self.names, needs([lowered], rules._node), micros(at))
         instant = micros(at)
         remembered = {
