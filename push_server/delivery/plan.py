@@ -8,7 +8,7 @@ two planners at once take turns by the lock on the dispatch's row.
 from datetime import timedelta
 from typing import Final
 
-from sqlmodel import select
+from sqlmodel import col, select
 
 from push_server import clock, queue
 from push_server.audiences.service import members_page
