@@ -12,6 +12,7 @@ import push_server.campaigns.api
 import push_server.campaigns.service
 import push_server.catalog.api
 import push_server.customers.api
+import push_server.customers.identity
 import push_server.delivery.api
 import push_server.delivery.sweep
 import push_server.events.export_api
@@ -21,6 +22,7 @@ import push_server.events.partitions
 import push_server.events.read_api
 import push_server.loyalty.api
 import push_server.loyalty.happenings
+import push_server.loyalty.store
 import push_server.sdk.api
 import push_server.sites.api
 import push_server.sites.keys_api
@@ -32,6 +34,7 @@ from push_server.db import Database
 Tick = tuple[str, float, Callable[[Database], Any]]
 
 push_server.events.followers.follow(push_server.loyalty.happenings.LoyaltyEvents())
+push_server.customers.identity.when_merged(push_server.loyalty.store.draw_together)
 
 
 def routers() -> list[APIRouter]:
