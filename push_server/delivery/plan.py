@@ -11,11 +11,12 @@ from typing import Final
 from sqlmodel import col, select
 
 from push_server import clock, queue
-from push_server.audiences.models import Segment
-from push_server.audiences.service import materialise, members_page
+from push_server.audiences.service import members_page
 from push_server.customers.identity import lock_site
+from push_server.customers.models import Customer
 from push_server.db import Database, SiteSession
 from push_server.delivery.assignment import is_held_out, variant_of
+from push_server.delivery.audience import freshen
 from push_server.delivery.message import Message
 from push_server.delivery.models import Dispatch, DispatchState
 from push_server.delivery.service import PLAN_AGAIN, enqueue_sending
@@ -74,12 +75,10 @@ def _plan_page(session: SiteSession, dispatch: Dispatch) -> None:
 def _members(session: SiteSession, dispatch: Dispatch, message: Message) -> list[int]:
     """The next page of customers, ascending; empty after the last."""
     if message.customer_ids is not None:
-        return sorted(message.customer_ids) if dispatch.planned_to is None else []
+        there = select(Customer.id).where(col(Customer.id).in_(message.customer_ids)).order_by(col(Customer.id))
+        return [id for id in session.exec(there) if id is not None] if dispatch.planned_to is None else []
     if dispatch.planned_to is None:
-        wanted = {*dispatch.include, *dispatch.exclude}
-        stored = session.exec(select(Segment.id).where(col(Segment.id).in_(wanted)))  # one may have been deleted since
-        for segment_id in sorted(id for id in stored if id is not None):
-            materialise(session, segment_id)
+        freshen(session, dispatch)
     limit = settings().chunk_size * CHUNKS_A_PAGE
     return members_page(session, dispatch.include, dispatch.exclude, dispatch.planned_to, limit)
 
