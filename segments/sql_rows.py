@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import (
@@ -21,6 +22,7 @@ from sqlalchemy import (
     not_,
     or_,
     select,
+    true,
 )
 from sqlalchemy.sql import FromClause
 
@@ -72,7 +74,7 @@ class Rows(ABC):
     def __init__(self, source: Source, binding: Binding, at: datetime, table: FromClause) -> None:
         self.source, self.binding, self.at, self.table = source, binding, at, table
         self.ts = table.c.ts
-        self._joins_body = False
+        self._body: tuple[FromClause, Truth] | None = None
 
     def select(self, *columns: Value) -> Select[Any]:
         """`select customer_id, columns …` of the rows that match.
@@ -81,9 +83,10 @@ class Rows(ABC):
         """
         conditions = [*self._standing(), *self._in_window()]
         conditions += [self.passes(name, test) for name, test in self.source.where]
-        if self._joins_body:
-            conditions.append(self.binding.event_body.c.seq == self.table.c.seq)
-        return select(self.table.c.customer_id, *columns).where(*conditions)
+        found = select(self.table.c.customer_id, *columns)
+        if self._body is not None:
+            found = found.select_from(self.table.join(*self._body))
+        return found.where(*conditions)
 
     def grouped(self) -> Select[Any]:
         """The same `group by customer_id`, for aggregates in HAVING; ask for their columns first, too."""
@@ -95,12 +98,24 @@ class Rows(ABC):
 
     def property(self, name: str) -> Value:
         """A free property as jsonb; SQL null where it is missing."""
-        self._joins_body = True
-        return _member(self.binding.event_body.c.properties, name)
+        self._body = self._body or self._bodies()
+        return _member(self._body[0].c.properties, name)
 
     def number(self, name: str) -> tuple[Value, int]:
         """A property as an exact number, and how many of its units make one."""
         return as_number(self.property(name)), 1
+
+    def _bodies(self) -> tuple[FromClause, Truth]:
+        """Free properties: fetched row by row where few rows are asked, else all bodies joined.
+
+        The planner cannot be left to choose. After a bulk load it takes a month's rows for a handful, or a handful for
+        a month's, and may read every body ever stored to look at a thousand. OFFSET keeps it from joining by itself.
+        """
+        bodies, window = self.binding.event_body, self.source.window
+        mine = bodies.c.seq == self.table.c.seq
+        if self.source.stream is Stream.EVENTS and window.within is None and window.start is None:
+            return bodies, mine
+        return select(bodies.c.properties).where(mine).offset(0).lateral("body"), true()
 
     @abstractmethod
     def _standing(self) -> list[Truth]:
@@ -122,7 +137,8 @@ class _Events(Rows):
     """Plain events of one name."""
 
     def passes(self, name: str, test: Test) -> Truth:
-        by_term = _by_term(self.table.c.category_id, test, self.binding) if name == "category" else None
+        category = self.table.c.category_id
+        by_term = _by_term("category", category, test, self.binding) if name == "category" else None
         return super().passes(name, test) if by_term is None else by_term
 
     def _standing(self) -> list[Truth]:
@@ -151,17 +167,21 @@ class _Lines(_Versions):
     """Lines of orders."""
 
     def passes(self, name: str, test: Test) -> Truth:
-        return self._category(test) if name == "category" else super().passes(name, test)
+        if name == "category":
+            return self._category(test)
+        product = self.table.c.product_id
+        by_term = _by_term("product", product, test, self.binding) if name == "product_id" else None
+        return super().passes(name, test) if by_term is None else by_term
 
     def property(self, name: str) -> Value:
         if name == "revenue":
-            return func.to_jsonb(cast(self.table.c.amount, Numeric) / MICROS)
+            return func.to_jsonb(cast(self.table.c.amount, Numeric) * literal(Decimal(1) / MICROS, Numeric))
         if name == "quantity":
             return func.to_jsonb(self.table.c.quantity)
-        if name == "product_id":  # a number is the same id as its text
-            return func.to_jsonb(self.table.c.line.op("->>")(name))
+        if name == "product_id":  # by the dictionary, where a number is the same id as its text
+            return func.to_jsonb(self._text(self.table.c.product_id))
         if name == "category":
-            return func.to_jsonb(func.coalesce(self._own_category(), self._catalogue_category()))
+            return func.to_jsonb(func.coalesce(self._text(self.table.c.category_id), self._catalogue_category()))
         return _member(self.table.c.line, name)
 
     def number(self, name: str) -> tuple[Value, int]:
@@ -175,7 +195,7 @@ class _Lines(_Versions):
         terms, binding = self.binding.term, self.binding
         named = and_(terms.c.site_id == binding.site_id, terms.c.what == "category")
         fits = holds(test, func.to_jsonb(terms.c.text), self.at, binding.zone)
-        by_own = _by_term(own, test, binding)
+        by_own = _by_term("category", own, test, binding)
         if by_own is None or test.op in (Op.NE, Op.NOT_IN):
             by_own = own.in_(select(terms.c.id).where(named, fits))
         fitting = holds(test, func.to_jsonb(binding.product.c.category), self.at, binding.zone)
@@ -192,9 +212,9 @@ class _Lines(_Versions):
         site = self.binding.site_id
         return listed.where(terms.c.site_id == site, terms.c.what == "product", products.c.site_id == site, condition)
 
-    def _own_category(self) -> Value:
+    def _text(self, id: Value) -> Value:
         terms = self.binding.term
-        return select(terms.c.text).where(terms.c.id == self.table.c.category_id).scalar_subquery()
+        return select(terms.c.text).where(terms.c.id == id).scalar_subquery()
 
     def _catalogue_category(self) -> Value:
         terms, products = self.binding.term, self.binding.product
@@ -216,7 +236,7 @@ def rows_of(source: Source, binding: Binding, at: datetime) -> Rows:
     return _ROWS[source.stream](source, binding, at, tables[source.stream])
 
 
-def _by_term(column: Value, test: Test, binding: Binding) -> Truth | None:
+def _by_term(what: str, column: Value, test: Test, binding: Binding) -> Truth | None:
     """A test of text by its dictionary id, so that the covering index answers; None where that would not be exact.
 
     The id is null unless the value is text. So only (in)equality with texts can go by it.
@@ -225,7 +245,7 @@ def _by_term(column: Value, test: Test, binding: Binding) -> Truth | None:
     texts = [each for each in listed if isinstance(each, str)]
     if test.op not in (Op.EQ, Op.IN, Op.NE, Op.NOT_IN) or len(texts) < len(listed):
         return None
-    found = among(column, binding.term_ids("category", texts).values(), Integer)
+    found = among(column, binding.term_ids(what, texts).values(), Integer)
     return found if test.op in (Op.EQ, Op.IN) else not_(func.coalesce(found, false()))
 
 

@@ -3,7 +3,7 @@
 The hot tables are plain tables, written by COPY and read by generated SQL: `event` is narrow, with two covering
 indexes; whatever else an event carried is in `event_body`. Money is stored in micros (millionths of a currency
 unit), so that sums are exact. Names, categories and product ids are dictionary ids, each of one site, so that a
-`kind_id` alone already says whose event it is.
+`kind_id` alone already says whose event it is. `event` is partitioned by year (see `partitions`).
 
 An order's value and its lines are kept as versions, valid from `since` until `until`: a refund or a cancellation
 closes one version at its own instant and opens the next. A question about instant t looks at `since <= t < until`.
@@ -73,6 +73,7 @@ event = Table(
     Column("category_id", Integer),
     Index("event_by_customer", "kind_id", "customer_id", "ts", postgresql_include=["value", "category_id"]),
     Index("event_by_time", "kind_id", "ts", postgresql_include=["customer_id", "value", "category_id"]),
+    postgresql_partition_by="RANGE (ts)",
 )
 
 event_body = Table(

@@ -177,12 +177,12 @@ class Editing:
 
     def start(self, name: str, editor: str | None, **headers: str) -> None:
         """Send a slow estimate, and return when its statement is running."""
-        running = len(self.running())
+        running = set(self.running())
         named = headers | ({"Homing-Editor": editor} if editor else {})
         thread = threading.Thread(target=self._ask, args=(name, SLOW, named))
         thread.start()
         self.threads.append(thread)
-        while len(self.running()) == running:
+        while not set(self.running()) - running:
             assert thread.is_alive(), self.answers
         assert name not in self.answers
 
