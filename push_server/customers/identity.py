@@ -18,11 +18,14 @@ from typing import Any
 import msgspec
 import psycopg
 
+from push_server.customers.changes import Kind, note
 from push_server.customers.models import SCRAMBLED_ID
 
 Connection = psycopg.Connection[Any]
 
 _SITE_LOCK = 1 << 56  # apart from other advisory locks
+_FOLLOWING = ["segment_member", "segment_due", "calendar"]
+"""Tables of what follows from customers' facts: the change notes of a merge bring their rows up to date."""
 
 
 class Raced(Exception):
@@ -86,6 +89,7 @@ def _settle(conn: Connection, site_id: int, external_id: str | None, anonymous_i
                 else:
                     person = people.find(external_id, anonymous_id)
                 people.store()
+                note(conn, site_id, people.changes)
                 return person.final().id
         except (Raced, psycopg.errors.UniqueViolation):
             continue
@@ -95,6 +99,7 @@ class People:
     """Resolves many ids of one site at once: `load`, then `find` and `link` in the events' order, then `store`.
 
     Between load and store nothing touches the database, so the order of calls alone decides who is who.
+    `changes` is what the caller notes when he has stored.
     """
 
     def __init__(self, conn: Connection, site_id: int) -> None:
@@ -102,6 +107,7 @@ class People:
         self.known: dict[str, Person] = {}
         self.browsers: dict[str, Person] = {}
         self.merges: list[tuple[Person, Person]] = []
+        self.changes: list[tuple[int, int]] = []
         self._new: list[Person] = []
         self._named: list[Person] = []
         self._stored_browsers: dict[str, Person] = {}
@@ -169,6 +175,8 @@ class People:
             if done.rowcount != 1:
                 raise Raced
         self._store_browsers()
+        merged = [person for pair in self.merges for person in pair]
+        self.changes += [(person.id, Kind.EVERYTHING) for person in (*new, *self._named, *merged)]
 
     def _make(self, external_id: str | None, anonymous_id: str | None) -> Person:
         person = Person(0, external_id, anonymous_id)
@@ -236,8 +244,9 @@ def _array(texts: set[str]) -> str:
 def take_over(conn: Connection, site_id: int, gone: int, kept: int) -> None:
     """Move every row of customer `gone` to `kept`, fill gaps in his attributes, delete `gone`.
 
-    The tables are read from the database's own catalogue: deleting the customer cascades, so one left out would be
-    lost. The caller holds the site's lock exclusively.
+    Left behind is what change notes bring up to date (`_FOLLOWING`): the caller writes them for both. The tables are
+    read from the database's own catalogue: deleting the customer cascades, so one left out would be lost. The caller
+    holds the site's lock exclusively.
     """
     ids = {"gone": gone, "kept": kept, "site": site_id}
     for table, has_site, unique in _tables(conn):
@@ -274,6 +283,8 @@ def _tables(conn: Connection) -> list[tuple[str, bool, list[list[str]]]]:
                ), '[]')
         from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attname = 'customer_id'
         where c.relnamespace = current_schema()::regnamespace and c.relkind in ('r', 'p') and not c.relispartition
+          and c.relname <> all(%s)
         order by c.relname
-        """
+        """,
+        [_FOLLOWING],
     ).fetchall()
