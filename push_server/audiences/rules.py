@@ -74,7 +74,7 @@ class SiteRules:
             points_value=points_value,
             tier_change=tier_change,
             term_ids=self._term_ids,
-            segment=self._node,
+            segment=self.node,
             subscription=_table(Subscription),
             messages=partial(messages, self.session.site_id),
         )
@@ -97,7 +97,8 @@ class SiteRules:
             self._segments[id] = stored[0] if stored else None
         return self._segments[id]
 
-    def _node(self, id: str) -> Any:
+    def node(self, id: str) -> Any:
+        """The rule of the stored segment with this outside id, in core nodes."""
         if id not in self._nodes:
             stored = self._segment(id)
             assert stored is not None, "a segment that another one names cannot be deleted"
@@ -137,9 +138,9 @@ _TUNED = text(
 
 
 @contextmanager
-def evaluation(session: SiteSession) -> Iterator[None]:
-    """Statements of rules run in here, bounded in time: 422 when one takes longer."""
-    seconds = settings().rule_timeout
+def evaluation(session: SiteSession, seconds: float | None = None) -> Iterator[None]:
+    """Statements of rules run in here, bounded in time (None: as the settings say): 422 when one takes longer."""
+    seconds = settings().rule_timeout if seconds is None else seconds
     before = session.sql(text("select current_setting('statement_timeout')")).scalar_one()
     session.sql(_TUNED, {"timeout": f"{round(seconds * 1000)}ms"})
     try:
