@@ -8,11 +8,12 @@ two planners at once take turns by the lock on the dispatch's row.
 from datetime import timedelta
 from typing import Final
 
-from sqlmodel import select
+from sqlmodel import col, select
 
 from push_server import clock, queue
 from push_server.audiences.service import materialise, members_page
 from push_server.customers.identity import lock_site
+from push_server.customers.models import Customer
 from push_server.db import Database, SiteSession
 from push_server.delivery.assignment import is_held_out, variant_of
 from push_server.delivery.message import Message
@@ -73,7 +74,8 @@ def _plan_page(session: SiteSession, dispatch: Dispatch) -> None:
 def _members(session: SiteSession, dispatch: Dispatch, message: Message) -> list[int]:
     """The next page of customers, ascending; empty after the last."""
     if message.customer_ids is not None:
-        return sorted(message.customer_ids) if dispatch.planned_to is None else []
+        there = select(Customer.id).where(col(Customer.id).in_(message.customer_ids)).order_by(col(Customer.id))
+        return [id for id in session.exec(there) if id is not None] if dispatch.planned_to is None else []
     if dispatch.planned_to is None:
         materialise(session, [*dispatch.include, *dispatch.exclude])
     limit = settings().chunk_size * CHUNKS_A_PAGE
