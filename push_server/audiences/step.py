@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
@@ -84,7 +85,8 @@ def step(session: SiteSession) -> None:
     work.crossed = crossings(session.raw, session.site_id, program.edges, state.ticked_at, at, state.zone)
     _mark_due(session, program, work)
     evaluated = _evaluate_due(session, program, at)
-    _judge(session, program, work, ready, evaluated, at)
+    members = _judge(session, program, work, ready - evaluated, at, state.zone)
+    _write(session, work, members, ready | evaluated, at)
     session.sql(_DONE, {"site": session.site_id, "at": at, "zone": state.zone})
 
 
@@ -174,16 +176,23 @@ def _rests(segment: Segment, program: Program, at: datetime) -> bool:
 
 
 def _judge(
-    session: SiteSession, program: Program, work: _Work, ready: set[int], evaluated: set[int], at: datetime
+    session: SiteSession, program: Program, work: _Work, segments: set[int], at: datetime, zone: str
+) -> dict[int, npt.NDArray[np.bool_]]:
+    """The members among the customers to be looked at (ascending), in those segments that can be touched."""
+    touched = program.touched(work.keys) | work.crossed.segments
+    asked = [id for id in touched & segments if not program.rules[id].borders]
+    customers = np.array(sorted(work.customers), np.int64)
+    return judge(session, program, customers, asked, at, zone) if work.customers else {}
+
+
+def _write(
+    session: SiteSession, work: _Work, members: dict[int, npt.NDArray[np.bool_]], segments: set[int], at: datetime
 ) -> None:
     reborn = work.of_kind(Kind.EVERYTHING)
     mark_reachable(session.raw, session.site_id, work.of_kind(Kind.SUBSCRIPTION, Kind.EVERYTHING))
-    touched = program.touched(work.keys) | work.crossed.segments
-    touched = {id for id in touched & ready - evaluated if not program.rules[id].borders}
-    if work.customers and (touched or reborn):
+    if members or reborn:
         customers = np.array(sorted(work.customers), np.int64)
-        diff = Diff(session.raw, session.site_id, customers, ready | evaluated)
-        diff.write(judge(session, program, customers, touched, at), at, reborn)
+        Diff(session.raw, session.site_id, customers, segments).write(members, at, reborn)
 
 
 _FIRST = text(
