@@ -64,7 +64,7 @@ def ticks() -> list[Tick]:
         ("outbox relay", 1.0, queue.relay),
         ("idempotency keys", 60.0, http.forget_idempotency_keys),
         ("delivery sweep", push_server.delivery.sweep.EVERY, push_server.delivery.sweep.sweep),
-        ("segments", 1.0, push_server.audiences.refresh.tick),
+        ("segments", push_server.audiences.refresh.EVERY, push_server.audiences.refresh.tick),
         ("events by year", push_server.events.partitions.EVERY, push_server.events.partitions.tick),
         ("campaign ends", 1.0, push_server.campaigns.service.finish),
     ]

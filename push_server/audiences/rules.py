@@ -76,7 +76,7 @@ class SiteRules:
             points_value=points_value,
             tier_change=tier_change,
             term_ids=self._term_ids,
-            segment=self._node,
+            segment=self.node,
             subscription=_table(Subscription),
             messages=partial(messages, self.session.site_id),
         )
@@ -99,7 +99,8 @@ class SiteRules:
             self._segments[id] = stored[0] if stored else None
         return self._segments[id]
 
-    def _node(self, id: str) -> Any:
+    def node(self, id: str) -> Any:
+        """The rule of the stored segment with this outside id, in core nodes."""
         if id not in self._nodes:
             stored = self._segment(id)
             assert stored is not None, "a segment that another one names cannot be deleted"

@@ -11,7 +11,6 @@ from typing import Final
 from sqlmodel import col, select
 
 from push_server import clock, queue
-from push_server.audiences.models import Segment
 from push_server.audiences.service import materialise, members_page
 from push_server.customers.identity import lock_site
 from push_server.customers.models import Customer
@@ -78,10 +77,7 @@ def _members(session: SiteSession, dispatch: Dispatch, message: Message) -> list
         there = select(Customer.id).where(col(Customer.id).in_(message.customer_ids)).order_by(col(Customer.id))
         return [id for id in session.exec(there) if id is not None] if dispatch.planned_to is None else []
     if dispatch.planned_to is None:
-        wanted = {*dispatch.include, *dispatch.exclude}
-        stored = session.exec(select(Segment.id).where(col(Segment.id).in_(wanted)))  # one may have been deleted since
-        for segment_id in sorted(id for id in stored if id is not None):
-            materialise(session, segment_id)
+        materialise(session, [*dispatch.include, *dispatch.exclude])
     limit = settings().chunk_size * CHUNKS_A_PAGE
     return members_page(session, dispatch.include, dispatch.exclude, dispatch.planned_to, limit)
 
