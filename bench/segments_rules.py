@@ -40,17 +40,17 @@ RULES = (
     Ruled("R7", "points expire within 7 d", {"points": {"expiring": {"gte": 1}, "within": "7d"}}),
     Ruled("R8", "birthday within 7 d", {"attribute": "birthday", "anniversary_within": "7d"}),
     Ruled("R9", "twice as late as their own rhythm", {"order_gap": {"ratio": {"gt": 2}, "min_orders": 3}}),
-    Ruled("R10", "nested: of the best, or dog lovers with points; no order lately, not late by rhythm", {
+    Ruled("R10", "nested: of the best, or looking at dogs with points; no order lately, no points about to expire …", {
         "all": [
             {"any": [
                 {"rank": {"by": _SPEND, "top_percent": 20}},
                 {"all": [_VIEWED_DOG, {"points": {"balance": {"gte": 100}}}]},
             ]},
             {**ORDERED, "count": {"eq": 0}, "within": "30d"},
-            {"not": {"order_gap": {"ratio": {"gt": 2}, "min_orders": 3}}},
+            {"not": {"points": {"expiring": {"gte": 1}, "within": "7d"}}},
             {"any": [
-                {"event": "Product Viewed", "last": {"within": "30d"}},
                 {"bought": {"category": {"eq": "dog"}}, "within": "365d"},
+                {"event": "Product Added", "within": "7d"},
             ]},
         ]
     }),
