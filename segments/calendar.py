@@ -23,14 +23,16 @@ def anniversaries(at: datetime, days: int, zone: str) -> Near:
     """The anniversaries from each zone's today through so many days; whoever has no zone lives in the site's."""
     here = at.astimezone(ZoneInfo(zone)).date()
     elsewhere: dict[date, list[str]] = {}
-    for name, each in _zones().items():
+    for name, each in zones().items():
         today = at.astimezone(each).date()
         if today != here:
             elsewhere.setdefault(today, []).append(name)
-    return Near(_celebrating(here, days), [(zones, _celebrating(day, days)) for day, zones in elsewhere.items()])
+    others = [(names, sorted(celebrating(day, days))) for day, names in elsewhere.items()]
+    return Near(sorted(celebrating(here, days)), others)
 
 
-def _celebrating(today: date, days: int) -> list[str]:
+@lru_cache(maxsize=1024)
+def celebrating(today: date, days: int) -> frozenset[str]:
     """From today through so many days; someone of 29 February celebrates on 28 February in other years."""
     found = set()
     for ahead in range(min(days, 366) + 1):
@@ -38,9 +40,10 @@ def _celebrating(today: date, days: int) -> list[str]:
         found.add(f"{day:%m-%d}")
         if f"{day:%m-%d}" == "02-28" and (day + timedelta(days=1)).day == 1:
             found.add("02-29")
-    return sorted(found)
+    return frozenset(found)
 
 
 @lru_cache
-def _zones() -> dict[str, ZoneInfo]:
+def zones() -> dict[str, ZoneInfo]:
+    """Every time zone by its name."""
     return {name: ZoneInfo(name) for name in sorted(available_timezones())}

@@ -3,12 +3,14 @@
 All of them are frozen and compare by value, so that equal leaves of a rule are evaluated once.
 """
 
+import math
 import operator
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
+from fractions import Fraction
 from typing import Any
 
 Scalar = str | bool | Decimal
@@ -39,10 +41,16 @@ class Op(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Test:
-    """One operator with its operand."""
+    """One operator with its operand. True is not 1 here, though Python finds them equal: rules tell types."""
 
     op: Op
     operand: Operand
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Test):
+            return NotImplemented
+        same = self.op is other.op and self.operand == other.operand
+        return same and list(map(type, operands(self))) == list(map(type, operands(other)))
 
 
 def operands(test: Test) -> tuple[Any, ...]:
@@ -144,12 +152,20 @@ class Member:
     segment: str
 
 
+HASHES = 2**32
+
+
 @dataclass(frozen=True, slots=True)
 class Sample:
     """A stable share of the customers, by a hash of salt and outside identity."""
 
     percent: Decimal
     salt: str
+
+    @property
+    def bound(self) -> int:
+        """Of so many HASHES, those below this one are in."""
+        return math.ceil(Fraction(self.percent) * HASHES / 100)
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,14 +278,17 @@ def leaves(node: Node) -> Iterator[Leaf]:
         yield node
 
 
-_COMPARE: dict[Op, Callable[[Any, Any], bool]] = {
+# Each takes a number (or an instant) and the operand, which is a tuple for lists and ranges.
+COMPARE: dict[Op, Callable[[Any, Any], bool]] = {
     Op.EQ: operator.eq,
     Op.NE: operator.ne,
     Op.IN: lambda number, listed: number in listed,
     Op.NOT_IN: lambda number, listed: number not in listed,
     Op.GT: operator.gt,
+    Op.AFTER: operator.gt,
     Op.GTE: operator.ge,
     Op.LT: operator.lt,
+    Op.BEFORE: operator.lt,
     Op.LTE: operator.le,
     Op.BETWEEN: lambda number, ends: ends[0] <= number <= ends[1],
 }
@@ -277,4 +296,4 @@ _COMPARE: dict[Op, Callable[[Any, Any], bool]] = {
 
 def passes(test: Test, number: Decimal) -> bool:
     """Whether a number passes the test of a Fold."""
-    return _COMPARE[test.op](number, test.operand)
+    return COMPARE[test.op](number, test.operand)

@@ -23,6 +23,9 @@ _WORDS = {"m": "minute", "h": "hour", "d": "day", "w": "week"}
 
 LONGEST = timedelta(days=36_525)
 
+_EPOCH = datetime(1970, 1, 1)
+_MICROSECOND = timedelta(microseconds=1)
+
 
 @dataclass(frozen=True, slots=True)
 class Duration:
@@ -54,16 +57,29 @@ def read_duration(text: str) -> Duration | None:
 
 def read_moment(text: str, zone: tzinfo) -> Moment | None:
     """A date or an instant in UTC; None for anything else."""
-    instant = _INSTANT.fullmatch(text) is not None
-    if not instant and _LOCAL.fullmatch(text) is None:
+    try:
+        at = read_instant(text, zone)
+        return None if at is None else Moment(text, _EPOCH.replace(tzinfo=UTC) + at * _MICROSECOND)
+    except OverflowError:  # the last day of the year 9999, west of Greenwich
+        return None
+
+
+def is_day(text: str) -> bool:
+    """Whether a text is a date that exists, with or without a time."""
+    return read_instant(text, UTC) is not None
+
+
+def read_instant(text: str, zone: tzinfo) -> int | None:
+    """Microseconds from 1970 to a date or an instant, even one that is beyond Python's calendar in UTC."""
+    exact = _INSTANT.fullmatch(text) is not None
+    if not exact and _LOCAL.fullmatch(text) is None:
         return None
     try:
         read = datetime.fromisoformat(text)
-        return Moment(text, read.astimezone(UTC) if instant else _at_zone(read, zone))
-    except (ValueError, OverflowError):  # 30 February
+    except ValueError:  # 30 February
         return None
-
-
-def _at_zone(local: datetime, zone: tzinfo) -> datetime:
-    """A local time's instant, in a gap or a repeated hour the later one, as PostgreSQL's AT TIME ZONE chooses."""
-    return max(local.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
+    if exact:
+        offset = read.utcoffset()
+    else:  # in a gap or a repeated hour the later instant, as PostgreSQL's AT TIME ZONE chooses
+        offset = min(zone.utcoffset(read.replace(fold=fold)) or timedelta(0) for fold in (0, 1))
+    return (read.replace(tzinfo=None) - _EPOCH - (offset or timedelta(0))) // _MICROSECOND

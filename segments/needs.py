@@ -7,10 +7,12 @@ from segments.core import (
     Attribute,
     Edge,
     Fold,
+    Function,
     Leaf,
     Member,
     Message,
     Node,
+    Op,
     OrderGap,
     Outcome,
     Points,
@@ -22,13 +24,15 @@ from segments.core import (
     Source,
     Stream,
     Subscribed,
+    Test,
     Tier,
     leaves,
+    operands,
 )
 from segments.names import ORDER_VALUE
 
-_NARROW = {Stream.EVENTS: ("category",), Stream.ORDERS: (), Stream.LINES: ("category", "product_id")}
-_COUNTED = {Stream.EVENTS: (), Stream.ORDERS: ORDER_VALUE, Stream.LINES: ("revenue", "quantity")}
+# What stands in columns of its own. Of events that is a category that is text, whatever else it may be.
+_NARROW = {Stream.EVENTS: (), Stream.ORDERS: (), Stream.LINES: ("category", "product_id", "revenue", "quantity")}
 
 
 @dataclass(slots=True)
@@ -66,14 +70,21 @@ class Needs:
             self.identity = True
 
     def _add_source(self, source: Source, asked: Iterable[str]) -> None:
-        tested = {name for name, _test in source.where} - set(_NARROW[source.stream])
-        free = bool(tested or set(asked) - set(_COUNTED[source.stream]))
+        tested = {name for name, test in source.where if not _is_by_text(source.stream, name, test)}
+        free = bool((tested | set(asked)) - set(_NARROW[source.stream]))
         if source.stream is Stream.EVENTS:
             self.events[source.name] = self.events.get(source.name, False) or free
         elif source.stream is Stream.ORDERS:
             self.orders = bool(self.orders) or free
         else:
             self.lines = bool(self.lines) or free
+
+
+def _is_by_text(stream: Stream, name: str, test: Test) -> bool:
+    """Whether a test of an event's category is false (or `ne` true) of all that is no text."""
+    listed = all(isinstance(each, str) for each in operands(test))
+    by_text = test.op in (Op.EQ, Op.NE, Op.IN, Op.NOT_IN) and listed
+    return stream is Stream.EVENTS and name == "category" and by_text
 
 
 def needs(nodes: Iterable[Node], segment: Callable[[str], Node]) -> Needs:
@@ -99,7 +110,9 @@ def everything(nodes: Iterable[Node], segment: Callable[[str], Node]) -> Iterato
 def _sources(leaf: Leaf) -> Iterator[tuple[Source, tuple[str, ...]]]:
     """The happenings that a leaf looks at, and the properties that it asks besides `where`."""
     if isinstance(leaf, Fold | Rank):
-        yield leaf.source, () if leaf.of is None else (leaf.of,)
+        is_value = leaf.source.stream is Stream.ORDERS and leaf.of in ORDER_VALUE
+        stored = is_value and leaf.function is not Function.DISTINCT
+        yield leaf.source, () if leaf.of is None or stored else (leaf.of,)
     elif isinstance(leaf, Edge):
         yield leaf.source, ()
     elif isinstance(leaf, Sequence):

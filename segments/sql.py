@@ -65,8 +65,6 @@ from segments.sql_sequence import sequence_ids
 from segments.sql_streams import Ids, ids_of
 from segments.sql_values import Truth, Value, among, holds, is_day, month_and_day
 
-_HASHES = 2**32
-
 _IDS: dict[type[Happened], Callable[[Any, Binding, datetime], Ids]] = {
     Fold: ids_of,
     Edge: ids_of,
@@ -189,8 +187,7 @@ class _Tree:
         identity = func.coalesce(self.customer.c.external_id, self.customer.c.anonymous_id, "")
         digest = func.encode(func.sha256(func.convert_to(func.concat(leaf.salt, ":", identity), "UTF8")), "hex")
         bits = cast(func.concat("x", func.substr(digest, 1, 8)), BIT(32))
-        share = -(-leaf.percent * _HASHES // 100)
-        return cast(bits, BigInteger) < literal(int(share), BigInteger)
+        return cast(bits, BigInteger) < literal(leaf.bound, BigInteger)
 
 
 def _conjuncts(node: Node) -> list[Node]:

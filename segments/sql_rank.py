@@ -2,8 +2,9 @@
 
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
-from sqlalchemy import Numeric, cast, func, literal, select
+from sqlalchemy import Numeric, Select, cast, func, literal, select
 
 from segments.core import Function, Rank, Rfm, Score, Source, Stream, operands
 from segments.sql_rows import Binding, Rows, rows_of
@@ -15,9 +16,15 @@ _DECIMALS = Decimal(10) ** 40
 
 
 def rank_ids(leaf: Rank, binding: Binding, at: datetime) -> Ids:
-    """In are those with fewer than ceil(share · n) strictly better ones, which lets ties in. A missing worth is last.
+    """Those who are in."""
+    ranked = ranked_in(leaf, binding, at)
+    return Ids(ranked.with_only_columns(ranked.selected_columns.customer_id))
 
-    The position is reckoned by multiplication, which is exact.
+
+def ranked_in(leaf: Rank, binding: Binding, at: datetime) -> Select[Any]:
+    """`customer_id, worth` of those with fewer than ceil(share · n) strictly better ones, which lets ties in.
+
+    A missing worth is last, and never in. The position is reckoned by multiplication, which is exact.
     """
     rows = rows_of(leaf.source, binding, at)
     worth = _worth(leaf, rows)
@@ -31,23 +38,34 @@ def rank_ids(leaf: Rank, binding: Binding, at: datetime) -> Ids:
         .subquery()
     )
     last = func.ceil(cast(ranked.c.everyone, Numeric) * literal(leaf.top_percent.scaleb(-2), Numeric))
-    return Ids(select(ranked.c.customer_id).where(ranked.c.place <= last, ranked.c.worth.is_not(None)))
+    return select(ranked.c.customer_id, ranked.c.worth).where(ranked.c.place <= last, ranked.c.worth.is_not(None))
 
 
 def rfm_ids(leaf: Rfm, binding: Binding, at: datetime) -> Ids:
-    """One plus five times the strictly worse ones over all who have an order, in whole numbers."""
-    rows = rows_of(Source(Stream.ORDERS), binding, at)
-    value, _scale = rows.number("revenue")
-    measures = {Score.RECENCY: func.max(rows.ts), Score.FREQUENCY: func.count(), Score.MONETARY: func.sum(value)}
-    worse = [func.rank().over(order_by=measures[score]) - 1 for score, _test in leaf.scores]
-    everyone = func.count().over()
-    scores = [(1 + func.div(5 * each, everyone)).label(f"score_{place}") for place, each in enumerate(worse)]
-    scored = rows.grouped().add_columns(*scores).subquery()
+    """Those whose scores pass."""
+    scored = scores(leaf, binding, at).subquery()
     tests = [
         compared(test.op, scored.c[f"score_{place}"], [literal(each, Numeric) for each in operands(test)])
         for place, (_score, test) in enumerate(leaf.scores)
     ]
     return Ids(select(scored.c.customer_id).where(*tests))
+
+
+def scores(leaf: Rfm, binding: Binding, at: datetime) -> Select[Any]:
+    """`customer_id, measure_0, score_0, …` of all who have an order, in the order of the leaf's scores.
+
+    A score is one plus five times the share of the strictly worse ones, in whole numbers.
+    """
+    rows = rows_of(Source(Stream.ORDERS), binding, at)
+    value, _scale = rows.number("revenue")
+    measures = {Score.RECENCY: func.max(rows.ts), Score.FREQUENCY: func.count(), Score.MONETARY: func.sum(value)}
+    everyone = func.count().over()
+    columns = []
+    for place, (score, _test) in enumerate(leaf.scores):
+        worse = func.rank().over(order_by=measures[score]) - 1
+        columns.append(measures[score].label(f"measure_{place}"))
+        columns.append((1 + func.div(5 * worse, everyone)).label(f"score_{place}"))
+    return rows.grouped().add_columns(*columns)
 
 
 def _worth(leaf: Rank, rows: Rows) -> Value:

@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import (
@@ -122,7 +123,8 @@ class _Events(Rows):
     """Plain events of one name."""
 
     def passes(self, name: str, test: Test) -> Truth:
-        by_term = _by_term(self.table.c.category_id, test, self.binding) if name == "category" else None
+        category = self.table.c.category_id
+        by_term = _by_term("category", category, test, self.binding) if name == "category" else None
         return super().passes(name, test) if by_term is None else by_term
 
     def _standing(self) -> list[Truth]:
@@ -151,17 +153,21 @@ class _Lines(_Versions):
     """Lines of orders."""
 
     def passes(self, name: str, test: Test) -> Truth:
-        return self._category(test) if name == "category" else super().passes(name, test)
+        if name == "category":
+            return self._category(test)
+        product = self.table.c.product_id
+        by_term = _by_term("product", product, test, self.binding) if name == "product_id" else None
+        return super().passes(name, test) if by_term is None else by_term
 
     def property(self, name: str) -> Value:
         if name == "revenue":
-            return func.to_jsonb(cast(self.table.c.amount, Numeric) / MICROS)
+            return func.to_jsonb(cast(self.table.c.amount, Numeric) * literal(Decimal(1) / MICROS, Numeric))
         if name == "quantity":
             return func.to_jsonb(self.table.c.quantity)
-        if name == "product_id":  # a number is the same id as its text
-            return func.to_jsonb(self.table.c.line.op("->>")(name))
+        if name == "product_id":  # by the dictionary, where a number is the same id as its text
+            return func.to_jsonb(self._text(self.table.c.product_id))
         if name == "category":
-            return func.to_jsonb(func.coalesce(self._own_category(), self._catalogue_category()))
+            return func.to_jsonb(func.coalesce(self._text(self.table.c.category_id), self._catalogue_category()))
         return _member(self.table.c.line, name)
 
     def number(self, name: str) -> tuple[Value, int]:
@@ -175,7 +181,7 @@ class _Lines(_Versions):
         terms, binding = self.binding.term, self.binding
         named = and_(terms.c.site_id == binding.site_id, terms.c.what == "category")
         fits = holds(test, func.to_jsonb(terms.c.text), self.at, binding.zone)
-        by_own = _by_term(own, test, binding)
+        by_own = _by_term("category", own, test, binding)
         if by_own is None or test.op in (Op.NE, Op.NOT_IN):
             by_own = own.in_(select(terms.c.id).where(named, fits))
         fitting = holds(test, func.to_jsonb(binding.product.c.category), self.at, binding.zone)
@@ -192,9 +198,9 @@ class _Lines(_Versions):
         site = self.binding.site_id
         return listed.where(terms.c.site_id == site, terms.c.what == "product", products.c.site_id == site, condition)
 
-    def _own_category(self) -> Value:
+    def _text(self, id: Value) -> Value:
         terms = self.binding.term
-        return select(terms.c.text).where(terms.c.id == self.table.c.category_id).scalar_subquery()
+        return select(terms.c.text).where(terms.c.id == id).scalar_subquery()
 
     def _catalogue_category(self) -> Value:
         terms, products = self.binding.term, self.binding.product
@@ -216,7 +222,7 @@ def rows_of(source: Source, binding: Binding, at: datetime) -> Rows:
     return _ROWS[source.stream](source, binding, at, tables[source.stream])
 
 
-def _by_term(column: Value, test: Test, binding: Binding) -> Truth | None:
+def _by_term(what: str, column: Value, test: Test, binding: Binding) -> Truth | None:
     """A test of text by its dictionary id, so that the covering index answers; None where that would not be exact.
 
     The id is null unless the value is text. So only (in)equality with texts can go by it.
@@ -225,7 +231,7 @@ def _by_term(column: Value, test: Test, binding: Binding) -> Truth | None:
     texts = [each for each in listed if isinstance(each, str)]
     if test.op not in (Op.EQ, Op.IN, Op.NE, Op.NOT_IN) or len(texts) < len(listed):
         return None
-    found = among(column, binding.term_ids("category", texts).values(), Integer)
+    found = among(column, binding.term_ids(what, texts).values(), Integer)
     return found if test.op in (Op.EQ, Op.IN) else not_(func.coalesce(found, false()))
 
 
