@@ -48,9 +48,9 @@ class Kept:
 
 
 @contextmanager
-def kept_shop(directory: Path, scale: float, console: Console) -> Iterator[Kept]:
-    """The shop of this scale, built below `directory` unless it is there."""
-    home = directory / f"segments-{scale:g}"
+def kept_shop(directory: Path | None, scale: float, console: Console) -> Iterator[Kept]:
+    """The shop of this scale, built below `directory` (HOMING_HOME/bench) unless it is there."""
+    home = (directory or settings().home / "bench").absolute() / f"segments-{scale:g}"
     mark, state = home / "built.json", {"scale": scale, "code": _code()}
     postgres = EmbeddedPostgres(home / "postgres")
     if not mark.exists() or json.loads(mark.read_text()) != state:

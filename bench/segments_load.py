@@ -169,7 +169,7 @@ class _Loader:
                     big(chosen + 1, 8),
                     big(events.value[chosen], 8) if found & 4 else None,
                     big(events.product[chosen] + _product_term(0), 4) if found & 2 else None,
-                    big(events.category[chosen] + _category_term(0), 4) if found & 1 else None,
+                    big(events.category[chosen] + category_term(0), 4) if found & 1 else None,
                 )
 
     def orders(self) -> None:
@@ -195,7 +195,7 @@ class _Loader:
         )  # fmt: skip
         columns = "order_ref, site_id, customer_id, ts, since, until, product_id, quantity, amount, line"
         own = lines.own[by_time]
-        category = big(category_of(lines.product) + _category_term(0), 4)
+        category = big(category_of(lines.product) + category_term(0), 4)
         parts = [
             packed(*_taken(by_time[own], *fields, category)),
             packed(*_taken(by_time[~own], *fields), None),
@@ -271,7 +271,8 @@ def _product(number: int) -> str:
     return f"p{number:04d}"
 
 
-def _category_term(number: int) -> int:
+def category_term(number: int) -> int:
+    """The dictionary id of a category."""
     return len(KINDS) + number + 1
 
 
