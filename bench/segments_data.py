@@ -53,7 +53,7 @@ class Events:
 
 @dataclass(slots=True)
 class Orders:
-    """An order's row is its place here; `event` is its event's place among the events, `until` when it was cancelled."""
+    """An order's row is its place here; `event` its event's place among the events, `until` when it was cancelled."""
 
     customer: Ints
     ts: Ints

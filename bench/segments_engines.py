@@ -93,9 +93,7 @@ class _House:
             pyarrow.parquet.write_table(_arrow(table, shop), scratch, compression="none")
             for layout, key in zip(orders, order, strict=True):
                 self.query(f"create database if not exists {layout}")
-                self.query(
-                    f"create table {layout}.{table} ({tables[table]}) engine = MergeTree order by ({key})"
-                )
+                self.query(f"create table {layout}.{table} ({tables[table]}) engine = MergeTree order by ({key})")
                 self.query(f"insert into {layout}.{table} select * from file('{scratch}', Parquet)")
                 self.query(f"optimize table {layout}.{table} final")
             scratch.unlink()
@@ -167,5 +165,3 @@ def _rows(table: str, shop: Shop) -> dict[str, Any]:
         "value": joined["value"],
         "category": joined["category"].astype(np.int16),
     }
-
-

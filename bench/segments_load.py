@@ -16,15 +16,10 @@ import psycopg
 from bench.segments_copy import HEADER, TRAILER, Field, big, documents, packed, small_numeric, texts
 from bench.segments_data import (
     CATEGORIES,
-    DAY,
-    EPOCH,
-    FOREVER,
     KINDS,
     NONE,
     NOW,
     PRODUCTS,
-    SEARCHED,
-    VIEWED,
     Ints,
     Shop,
     category_of,
@@ -231,7 +226,8 @@ class _Loader:
         self.conn.execute(
             "insert into tier_change (seq, site_id, customer_id, at, tier)"
             " select -row_number() over (), site_id, customer_id, min(earned_at),"
-            " (array['bronze', 'silver', 'gold'])[1 + mod(customer_id, 3)] from points_lot group by site_id, customer_id"
+            " (array['bronze', 'silver', 'gold'])[1 + mod(customer_id, 3)] from points_lot"
+            " group by site_id, customer_id"
         )
 
     def subscriptions(self) -> None:

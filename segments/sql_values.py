@@ -94,9 +94,9 @@ def as_instant(value: Value, zone: str) -> Value:
     )
 
 
-def month_and_day(value: Value) -> Value:
+def month_and_day(text: Value) -> Value:
     """`02-29` of `1992-02-29`, where `is_day` holds; whatever stands there otherwise."""
-    return func.substr(as_text(value), 6, 5)
+    return func.substr(text, 6, 5)
 
 
 def is_day(value: Value) -> Truth:

@@ -13,7 +13,6 @@ from push_server.customers.models import Customer
 from push_server.db import SiteSession
 from push_server.subscriptions.models import Subscription, SubscriptionState
 from segments.core import Attribute, leaves
-from segments.sql_values import known
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +30,11 @@ def estimate(session: SiteSession, rule: Any, at: datetime) -> Estimate:
     began = time.perf_counter()
     rules = SiteRules(session)
     read = rules.parse(rule)
-    found = rules.members(read, at).subquery()
-    active = select(col(Subscription.customer_id)).where(
-        col(Subscription.site_id) == session.site_id, col(Subscription.state) == SubscriptionState.ACTIVE
-    )
-    counted = select(func.count(), func.count().filter(found.c.customer_id.in_(active))).select_from(found)
+    found = rules.members(read, at).cte("found")
+    # Only customers of this site are found. Without the site an index alone answers.
+    active = select(col(Subscription.customer_id)).where(col(Subscription.state) == SubscriptionState.ACTIVE)
+    reachable = select(func.count()).select_from(found).where(found.c.customer_id.in_(active))
+    counted = select(select(func.count()).select_from(found).scalar_subquery(), reachable.scalar_subquery())
     names = sorted({leaf.name for leaf in leaves(read.lower()) if isinstance(leaf, Attribute)})
     with evaluation(session):
         size, reachable = session.sql(counted).one()
@@ -45,6 +44,6 @@ def estimate(session: SiteSession, rule: Any, at: datetime) -> Estimate:
 
 def _missing(session: SiteSession, names: list[str]) -> dict[str, int]:
     attributes = col(Customer.attributes)
-    counts = [func.count().filter(~known(attributes.op("->")(name))) for name in names]
+    counts = [func.count().filter(attributes.op("->>")(name).is_(None)) for name in names]  # a JSON null is none, too
     row = session.sql(select(*counts).where(col(Customer.site_id) == session.site_id)).one()
     return dict(zip(names, row, strict=True))
