@@ -284,7 +284,7 @@ def _verdict(row: Row) -> dict[str, Any]:
 
 
 def _show(result: dict[str, Any], console: Console) -> None:
-    table = Table(title="Events a second, committed (medians)", box=SIMPLE_HEAD, padding=(0, 1))
+    table = Table(title="Events a second, committed (medians)", box=SIMPLE_HEAD, padding=(0, 0))
     table.add_column("", no_wrap=True)
     for heading in ("batch", "events/s", "±", "×INSERT", "×SQLModel", "API µs", "DB µs", "p99 ms"):
         table.add_column(heading, justify="right", no_wrap=True)

@@ -13,8 +13,10 @@ import push_server.catalog.api
 import push_server.customers.api
 import push_server.delivery.api
 import push_server.delivery.sweep
+import push_server.events.export_api
 import push_server.events.followers
 import push_server.events.ingest
+import push_server.events.partitions
 import push_server.events.read_api
 import push_server.loyalty.api
 import push_server.loyalty.happenings
@@ -41,6 +43,7 @@ def routers() -> list[APIRouter]:
         push_server.subscriptions.preferences.router,
         push_server.subscriptions.api.router,
         push_server.events.read_api.router,
+        push_server.events.export_api.router,
         push_server.audiences.api.router,  # before customers, whose ids take slashes
         push_server.loyalty.api.router,
         push_server.customers.api.router,
@@ -58,5 +61,6 @@ def ticks() -> list[Tick]:
         ("idempotency keys", 60.0, http.forget_idempotency_keys),
         ("delivery sweep", push_server.delivery.sweep.EVERY, push_server.delivery.sweep.sweep),
         ("segments", 1.0, push_server.audiences.refresh.tick),
+        ("events by year", push_server.events.partitions.EVERY, push_server.events.partitions.tick),
         ("campaign ends", 1.0, push_server.campaigns.service.finish),
     ]

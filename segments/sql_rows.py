@@ -22,6 +22,7 @@ from sqlalchemy import (
     not_,
     or_,
     select,
+    true,
 )
 from sqlalchemy.sql import FromClause
 
@@ -73,7 +74,7 @@ class Rows(ABC):
     def __init__(self, source: Source, binding: Binding, at: datetime, table: FromClause) -> None:
         self.source, self.binding, self.at, self.table = source, binding, at, table
         self.ts = table.c.ts
-        self._joins_body = False
+        self._body: tuple[FromClause, Truth] | None = None
 
     def select(self, *columns: Value) -> Select[Any]:
         """`select customer_id, columns …` of the rows that match.
@@ -82,9 +83,10 @@ class Rows(ABC):
         """
         conditions = [*self._standing(), *self._in_window()]
         conditions += [self.passes(name, test) for name, test in self.source.where]
-        if self._joins_body:
-            conditions.append(self.binding.event_body.c.seq == self.table.c.seq)
-        return select(self.table.c.customer_id, *columns).where(*conditions)
+        found = select(self.table.c.customer_id, *columns)
+        if self._body is not None:
+            found = found.select_from(self.table.join(*self._body))
+        return found.where(*conditions)
 
     def grouped(self) -> Select[Any]:
         """The same `group by customer_id`, for aggregates in HAVING; ask for their columns first, too."""
@@ -96,12 +98,24 @@ class Rows(ABC):
 
     def property(self, name: str) -> Value:
         """A free property as jsonb; SQL null where it is missing."""
-        self._joins_body = True
-        return _member(self.binding.event_body.c.properties, name)
+        self._body = self._body or self._bodies()
+        return _member(self._body[0].c.properties, name)
 
     def number(self, name: str) -> tuple[Value, int]:
         """A property as an exact number, and how many of its units make one."""
         return as_number(self.property(name)), 1
+
+    def _bodies(self) -> tuple[FromClause, Truth]:
+        """Free properties: fetched row by row where few rows are asked, else all bodies joined.
+
+        The planner cannot be left to choose. After a bulk load it takes a month's rows for a handful, or a handful for
+        a month's, and may read every body ever stored to look at a thousand. OFFSET keeps it from joining by itself.
+        """
+        bodies, window = self.binding.event_body, self.source.window
+        mine = bodies.c.seq == self.table.c.seq
+        if self.source.stream is Stream.EVENTS and window.within is None and window.start is None:
+            return bodies, mine
+        return select(bodies.c.properties).where(mine).offset(0).lateral("body"), true()
 
     @abstractmethod
     def _standing(self) -> list[Truth]:

@@ -146,7 +146,7 @@ class Background:
 
 _WRITTEN = text(
     "select coalesce(sum(n_tup_ins + n_tup_upd + n_tup_del), 0) from pg_stat_user_tables where relname in"
-    " ('customer', 'event', 'order_value', 'order_line', 'product', 'subscription', 'delivery', 'receipt',"
+    " ('customer', 'event_body', 'order_value', 'order_line', 'product', 'subscription', 'delivery', 'receipt',"
     " 'points_value', 'tier_change')"
 )
 

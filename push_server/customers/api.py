@@ -102,6 +102,19 @@ def get_customer(
     return _out(service.find_customer(session_of(request), external_id))
 
 
+@router.delete("/v1/customers/{external_id:path}", status_code=204)
+def delete_customer(
+    external_id: ExternalId,
+    request: Request,
+    _principal: Annotated[Principal, Depends(require(Scope.CUSTOMERS_WRITE))],
+) -> None:
+    """Erase a customer with all that is known of him: events, orders, points, subscriptions, deliveries, memberships.
+
+    Of his messages only a hash stays, so that an old one that is sent again does not bring half of him back.
+    """
+    service.erase_customer(session_of(request), external_id)
+
+
 def _out(customer: Customer) -> CustomerOut:
     assert customer.created_at is not None
     assert customer.updated_at is not None

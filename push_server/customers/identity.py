@@ -13,7 +13,7 @@ anything else in a transaction, since two holders of the shared lock who both wa
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import psycopg
@@ -240,17 +240,13 @@ def take_over(conn: Connection, site_id: int, gone: int, kept: int) -> None:
     lost. The caller holds the site's lock exclusively.
     """
     ids = {"gone": gone, "kept": kept, "site": site_id}
-    for table, has_site, unique in _tables(conn):
-        where = "t.customer_id = %(gone)s"
-        if has_site:
-            where += " and t.site_id = %(site)s"
-        elif table == "event":  # whose indexes begin with the kind
-            where += " and t.kind_id = any(array(select id from term where site_id = %(site)s and what = 'event'))"
-        for columns in unique:
+    for table in tables_of_customers(conn):
+        where = table.where("gone")
+        for columns in table.unique:
             same = "".join(f" and k.{column} is not distinct from t.{column}" for column in columns)
-            twin = f"exists (select 1 from {table} k where k.customer_id = %(kept)s{same})"  # noqa: S608
-            conn.execute(f"delete from {table} t where {where} and {twin}", ids)  # noqa: S608
-        conn.execute(f"update {table} t set customer_id = %(kept)s where {where}", ids)  # noqa: S608
+            twin = f"exists (select 1 from {table.name} k where k.customer_id = %(kept)s{same})"  # noqa: S608
+            conn.execute(f"delete from {table.name} t where {where} and {twin}", ids)  # noqa: S608
+        conn.execute(f"update {table.name} t set customer_id = %(kept)s where {where}", ids)  # noqa: S608
     conn.execute(
         "update customer k set attributes = g.attributes || k.attributes, time_zone = coalesce(k.time_zone,"
         " g.time_zone), birth_md = coalesce(k.birth_md, g.birth_md), created_at = least(k.created_at, g.created_at),"
@@ -261,9 +257,26 @@ def take_over(conn: Connection, site_id: int, gone: int, kept: int) -> None:
     conn.execute("delete from customer where id = %(gone)s", ids)
 
 
-def _tables(conn: Connection) -> list[tuple[str, bool, list[list[str]]]]:
-    """Tables with a customer_id: name, whether they carry site_id, and the other columns of unique keys it is in."""
-    return conn.execute(
+class CustomerTable(NamedTuple):
+    """A table with a customer_id; `unique` are the other columns of each unique key that it is in."""
+
+    name: str
+    has_site: bool
+    unique: list[list[str]]
+
+    def where(self, customer: str) -> str:
+        """SQL for a customer's rows of table t; parameters are `site` and the one named here."""
+        his = f"t.customer_id = %({customer})s"
+        if self.has_site:
+            return f"{his} and t.site_id = %(site)s"
+        if self.name == "event":  # whose indexes begin with the kind
+            his += " and t.kind_id = any(array(select id from term where site_id = %(site)s and what = 'event'))"
+        return his
+
+
+def tables_of_customers(conn: Connection) -> list[CustomerTable]:
+    """Every table with a customer_id, from the database's own catalogue; parts of partitioned ones are not named."""
+    rows = conn.execute(
         """
         select c.relname,
                exists (select 1 from pg_attribute s where s.attrelid = c.oid and s.attname = 'site_id'),
@@ -276,4 +289,5 @@ def _tables(conn: Connection) -> list[tuple[str, bool, list[list[str]]]]:
         where c.relnamespace = current_schema()::regnamespace and c.relkind in ('r', 'p') and not c.relispartition
         order by c.relname
         """
-    ).fetchall()
+    )
+    return [CustomerTable(*row) for row in rows]

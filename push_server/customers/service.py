@@ -7,6 +7,7 @@ from sqlalchemy import text
 from sqlmodel import select
 
 from push_server import clock
+from push_server.customers.erasure import erase
 from push_server.customers.identity import lock_site, resolve_customer
 from push_server.customers.models import Customer, customer_alias
 from push_server.customers.traits import Patch, apply_patches
@@ -61,6 +62,15 @@ def find_customer(session: SiteSession, external_id: str) -> Customer:
     if customer is None:
         raise NotFound("There is no customer with this external id.", code="no_such_customer")
     return customer
+
+
+def erase_customer(session: SiteSession, external_id: str) -> None:
+    """Erase a customer with all that is known of him; 404 without one."""
+    lock_site(session.raw, session.site_id, exclusive=True)  # before he is looked up: nobody merges him away
+    customer = find_customer(session, external_id)
+    assert customer.id is not None
+    erase(session.raw, session.site_id, customer.id)
+    session.expunge(customer)
 
 
 def customers_page(

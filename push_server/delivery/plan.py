@@ -14,6 +14,7 @@ from push_server import clock, queue
 from push_server.audiences.models import Segment
 from push_server.audiences.service import materialise, members_page
 from push_server.customers.identity import lock_site
+from push_server.customers.models import Customer
 from push_server.db import Database, SiteSession
 from push_server.delivery.assignment import is_held_out, variant_of
 from push_server.delivery.message import Message
@@ -74,7 +75,8 @@ def _plan_page(session: SiteSession, dispatch: Dispatch) -> None:
 def _members(session: SiteSession, dispatch: Dispatch, message: Message) -> list[int]:
     """The next page of customers, ascending; empty after the last."""
     if message.customer_ids is not None:
-        return sorted(message.customer_ids) if dispatch.planned_to is None else []
+        there = select(Customer.id).where(col(Customer.id).in_(message.customer_ids)).order_by(col(Customer.id))
+        return [id for id in session.exec(there) if id is not None] if dispatch.planned_to is None else []
     if dispatch.planned_to is None:
         wanted = {*dispatch.include, *dispatch.exclude}
         stored = session.exec(select(Segment.id).where(col(Segment.id).in_(wanted)))  # one may have been deleted since

@@ -131,12 +131,13 @@ class Committer:
         followed: dict[Follower, list[Told]] = {}
         patches: dict[int, Patch] = {}
         events: list[tuple[Item, int, int]] = []
+        bodies: list[tuple[Item, int, int]] = []
         for (submission, item), one, seq in zip(fresh, whose, self._draw(conn, len(fresh)), strict=True):
             person = one.final()
             if item.traits or (item.time_zone is not None and item.time_zone != person.time_zone):
                 _patch(patches, person, item)
             if item.name is not None or item.message_id is not None:
-                rows.body(item, site_id, seq, submission.received)
+                bodies.append((item, seq, submission.received))
             if item.order is not None:
                 orders.append(Derived(item.order, person.id, item.ts, seq, item))
             if item.fact is not None and (follower := follower_of(item.name or "")) is not None:
@@ -146,6 +147,9 @@ class Committer:
         if orders:
             completed = derive_orders(conn, site_id, orders, self.terms)
             events += [(first.item, first.customer, first.seq) for first in completed]
+        whole = {seq for _, _, seq in events}
+        for item, seq, received in bodies:
+            rows.body(item, site_id, seq, received, whole=seq in whole)
         for follower, told in followed.items():
             follower.write(conn, site_id, told)
         names, products, categories = (self.terms.of(site_id, what) for what in (EVENT, PRODUCT, CATEGORY))

@@ -3,7 +3,7 @@
 The hot tables are plain tables, written by COPY and read by generated SQL: `event` is narrow, with two covering
 indexes; whatever else an event carried is in `event_body`. Money is stored in micros (millionths of a currency
 unit), so that sums are exact. Names, categories and product ids are dictionary ids, each of one site, so that a
-`kind_id` alone already says whose event it is.
+`kind_id` alone already says whose event it is. `event` is partitioned by year (see `partitions`).
 
 An order's value and its lines are kept as versions, valid from `since` until `until`: a refund or a cancellation
 closes one version at its own instant and opens the next. A question about instant t looks at `since <= t < until`.
@@ -41,6 +41,11 @@ def _site() -> Column[int]:
     return Column("site_id", BigInteger, ForeignKey("site.id", ondelete="CASCADE"), nullable=False)
 
 
+def _unchecked_site() -> Column[int]:
+    """Without a foreign key: to check one costs as much as to store the row. Ingest has looked the site up."""
+    return Column("site_id", BigInteger, nullable=False)
+
+
 def _customer() -> Column[int]:
     return Column("customer_id", Integer, nullable=False)
 
@@ -68,13 +73,14 @@ event = Table(
     Column("category_id", Integer),
     Index("event_by_customer", "kind_id", "customer_id", "ts", postgresql_include=["value", "category_id"]),
     Index("event_by_time", "kind_id", "ts", postgresql_include=["customer_id", "value", "category_id"]),
+    postgresql_partition_by="RANGE (ts)",
 )
 
 event_body = Table(
     "event_body",
     metadata,
     Column("seq", BigInteger, primary_key=True, autoincrement=False),
-    _site(),
+    _unchecked_site(),
     Column("message_key", Uuid, nullable=False, comment="blake2b-128 of site and messageId"),
     Column("message_id", Text, nullable=False),
     Column("properties", JSONB, nullable=False),
@@ -119,7 +125,7 @@ order_value = Table(
     "order_value",
     metadata,
     Column("order_ref", BigInteger, ForeignKey("orders.id", ondelete="CASCADE"), nullable=False, index=True),
-    _site(),
+    _unchecked_site(),
     _customer(),
     Column("ts", Instant, nullable=False),
     Column("since", Instant, nullable=False),
@@ -135,7 +141,7 @@ order_line = Table(
     "order_line",
     metadata,
     Column("order_ref", BigInteger, ForeignKey("orders.id", ondelete="CASCADE"), nullable=False, index=True),
-    _site(),
+    _unchecked_site(),
     _customer(),
     Column("ts", Instant, nullable=False),
     Column("since", Instant, nullable=False),

@@ -38,15 +38,18 @@ class Rows:
             + (_NULL if category is None else _INTEGER.pack(4, category))
         )
 
-    def body(self, item: Item, site_id: int, seq: int, received: int) -> None:
-        """A row of `event_body`; it is what makes a message id known."""
-        message_id = (item.message_id or item.key.hex()).encode()
-        context = item.context
+    def body(self, item: Item, site_id: int, seq: int, received: int, *, whole: bool) -> None:
+        """A row of `event_body`; it is what makes a message id known.
+
+        Not `whole`: nothing else leads to the row, so it keeps nothing that would have to be found again.
+        """
+        message_id = (item.message_id if whole and item.message_id else item.key.hex()).encode()
+        properties, context = (item.properties, item.context) if whole else (b"{}", None)
         row = (
             _BODY.pack(7, 8, seq, 8, site_id, 16, item.key, len(message_id))
             + message_id
-            + _JSONB.pack(len(item.properties) + 1, 1)
-            + item.properties
+            + _JSONB.pack(len(properties) + 1, 1)
+            + properties
             + (_NULL if context is None else _JSONB.pack(len(context) + 1, 1) + context)
             + _BIGINT.pack(8, received)
         )

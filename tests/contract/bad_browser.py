@@ -64,7 +64,7 @@ KEYS = [
     Bad("POST", "/v1/subscriptions", 403, "origin_not_allowed", json=sub(), key="public", headers={"Origin": "null"}),
     Bad("GET", "/v1/nothing", 404, "no_such_path"),
     Bad("GET", "/v1/track", 405, "method_not_allowed", key="public"),
-    Bad("DELETE", "/v1/customers/u", 405, "method_not_allowed"),
+    Bad("PATCH", "/v1/customers/u", 405, "method_not_allowed"),
     Bad(
         "POST",
         "/v1/site/keys",

@@ -41,6 +41,8 @@ CUSTOMERS = [
     Bad("PUT", "/v1/customers/%00", 422, "invalid", json={}, fault="path:external_id"),
     Bad("GET", "/v1/customers/nobody", 404, "no_such_customer"),
     Bad("GET", "/v1/customers/nobody/timeline", 404, "no_such_customer"),
+    Bad("GET", "/v1/customers/nobody/export", 404, "no_such_customer"),
+    Bad("DELETE", "/v1/customers/nobody", 404, "no_such_customer"),
     Bad("GET", "/v1/customers?cursor=WyJhIl0", 400, "bad_cursor"),
     Bad("GET", "/v1/customers?cursor=Wzk5OTk5OTk5OTk5OTk5OTk5OTk5XQ", 400, "bad_cursor"),
     Bad("GET", "/v1/customers?cursor=ő", 400, "bad_cursor"),
