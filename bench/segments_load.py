@@ -79,7 +79,7 @@ def _without_indexes(conn: psycopg.Connection[Any]) -> Iterator[None]:
         conn.execute(f"drop index {name}")
     yield
     for _, definition in found:
-        conn.execute(definition)
+        conn.execute(definition.replace(" ON ONLY ", " ON "))  # as a partitioned table's index is described
 
 
 class _Loader:
@@ -246,7 +246,8 @@ class _Loader:
         return big(np.full(like.size, self.site_id), 8)
 
     def _copy(self, table: str, parts: Iterator[bytes]) -> None:
-        with self.conn.cursor().copy(f"copy {table} from stdin (format binary, freeze)") as copy:
+        freeze = "" if table.startswith("event (") else ", freeze"  # partitioned tables take no frozen rows
+        with self.conn.cursor().copy(f"copy {table} from stdin (format binary{freeze})") as copy:
             copy.write(HEADER)
             for part in parts:
                 copy.write(part)
