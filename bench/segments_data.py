@@ -102,7 +102,7 @@ class Shop:
 def draw(scale: float) -> Shop:
     """The shop at this scale, the same one every time; at scale 1 it takes a quarter of a minute and 3 GB."""
     chance = np.random.default_rng(_SEED)
-    customers, wanted = max(int(CUSTOMERS * scale), 50), max(int(EVENTS * scale), 1000)
+    customers, wanted = customers_at(scale), max(int(EVENTS * scale), 1000)
     price = np.round(np.exp(chance.normal(3.4, 0.8, PRODUCTS)) * 100).astype(np.int64) * (MICROS // 100)
     sessions = _Sessions(chance, customers, wanted)
     events, ordering = sessions.events()
@@ -113,6 +113,11 @@ def draw(scale: float) -> Shop:
     country = np.minimum(_power(chance, customers, 12, 2.5), 11)
     points = _points(chance, customers)
     return Shop(customers, birthday, country, price, events, orders, lines, points)
+
+
+def customers_at(scale: float) -> int:
+    """How many customers there are."""
+    return max(int(CUSTOMERS * scale), 50)
 
 
 def category_of(product: Ints) -> Ints:

@@ -20,7 +20,7 @@ from pathlib import Path
 from rich.console import Console
 
 from bench import segments_copy, segments_data, segments_load
-from bench.segments_data import Shop, draw
+from bench.segments_data import Shop, customers_at, draw
 from push_server.db import Database
 from push_server.embedded.postgres import EmbeddedPostgres
 from push_server.migrations import upgrade
@@ -41,6 +41,11 @@ class Kept:
     database: Database
     postgres: EmbeddedPostgres
     site_id: int
+
+    @property
+    def customers(self) -> int:
+        """How many there are."""
+        return customers_at(self.scale)
 
     def shop(self) -> Shop:
         """The drawn columns; drawn when they are first asked for."""

@@ -115,7 +115,7 @@ class _Loader:
     def dictionary(self) -> None:
         """Event names, categories and products, numbered one after the other from 1; and the catalogue."""
         names = [("event", name) for name in KINDS] + [("category", name) for name in CATEGORIES]
-        names += [("product", _product(number)) for number in range(PRODUCTS)]
+        names += [("product", product_id(number)) for number in range(PRODUCTS)]
         with self.conn.cursor().copy("copy term (id, site_id, what, text) from stdin") as copy:
             for id, (what, text) in enumerate(names, 1):
                 copy.write_row((id, self.site_id, what, text))
@@ -126,7 +126,7 @@ class _Loader:
         ) as copy:
             for number, price in enumerate(self.shop.price.tolist()):
                 lifespan = 30 + number % 60 if number % 5 == 0 else None
-                text = _product(number)
+                text = product_id(number)
                 copy.write_row((self.site_id, text, text, CATEGORIES[categories[number]], price / 1e6, lifespan))
 
     def events(self) -> None:
@@ -137,7 +137,7 @@ class _Loader:
         kept = int(np.searchsorted(events.ts, since_2000(NOW - BODIES)))
         seq = np.arange(kept, number) + 1
         with_product = np.maximum(events.product[kept:], 0)
-        made = documents(f'{{"product_id":"{_product(n)}","price":{n % 97 + 0.5}}}' for n in range(PRODUCTS))
+        made = documents(f'{{"product_id":"{product_id(n)}","price":{n % 97 + 0.5}}}' for n in range(PRODUCTS))
         key = np.random.default_rng(1).bytes(16 * seq.size)
         message = texts(f"m{n:09d}" for n in seq)
         self._copy(
@@ -178,7 +178,7 @@ class _Loader:
             _parts(*_taken(by_time, big(ref, 8), self._site(ref), customer, ts, ts, until, value, seq)),
         )
         made = documents(
-            json.dumps({"product_id": _product(n), "price": shop.price[n] / 1e6, "quantity": q})
+            json.dumps({"product_id": product_id(n), "price": shop.price[n] / 1e6, "quantity": q})
             for n in range(PRODUCTS)
             for q in (1, 2, 3)
         )
@@ -264,7 +264,8 @@ def _taken(rows: Any, *fields: Field) -> list[Field]:
     return [None if field is None else field[rows] for field in fields]
 
 
-def _product(number: int) -> str:
+def product_id(number: int) -> str:
+    """The shop's own id of a product."""
     return f"p{number:04d}"
 
 

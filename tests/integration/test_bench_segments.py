@@ -1,4 +1,4 @@
-"""`homing bench segments` at a tiny scale: it runs, all who answer find the same customers, and says what it measured."""
+"""`homing bench segments` at a tiny scale: all who answer find the same customers, and it says what it measured."""
 
 import json
 import os
