@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from segments.core import (
     Attribute,
@@ -39,10 +40,12 @@ _NARROW = {Stream.EVENTS: (), Stream.ORDERS: (), Stream.LINES: ("category", "pro
 class Needs:
     """Facts by kind. Of `events` (by name), `orders` and `lines` True means that free properties are asked, too.
 
-    `orders` and `lines` are None where nothing is asked of them.
+    `orders` and `lines` are None where nothing is asked of them. `reach` says how far back events are asked, by name;
+    None: through all the past.
     """
 
     events: dict[str, bool] = field(default_factory=dict)
+    reach: dict[str, timedelta | None] = field(default_factory=dict)
     orders: bool | None = None
     lines: bool | None = None
     attributes: set[str] = field(default_factory=set)
@@ -56,6 +59,8 @@ class Needs:
         """What one leaf reads; of another segment's membership nothing, see `everything`."""
         for source, asked in _sources(leaf):
             self._add_source(source, asked)
+            if source.stream is Stream.EVENTS:
+                self._add_reach(source.name, source.window.within)
         if isinstance(leaf, Attribute):
             self.attributes.add(leaf.name)
         elif isinstance(leaf, Points):
@@ -68,6 +73,10 @@ class Needs:
             self.outcomes.add(leaf.outcome)
         elif isinstance(leaf, Sample):
             self.identity = True
+
+    def _add_reach(self, name: str, back: timedelta | None) -> None:
+        known = self.reach.get(name, back)
+        self.reach[name] = None if known is None or back is None else max(known, back)
 
     def _add_source(self, source: Source, asked: Iterable[str]) -> None:
         tested = {name for name, test in source.where if not _is_by_text(source.stream, name, test)}

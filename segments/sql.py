@@ -59,6 +59,7 @@ from segments.core import (
     Tier,
     leaves,
 )
+from segments.sql_dates import is_day, month_and_day
 from segments.sql_gap import order_gap_ids
 from segments.sql_loyalty import loyalty_ids
 from segments.sql_rank import rank_ids, rfm_ids
@@ -67,7 +68,10 @@ from segments.sql_replenish import replenish_ids
 from segments.sql_rows import Binding
 from segments.sql_sequence import sequence_ids
 from segments.sql_streams import Ids, ids_of
-from segments.sql_values import Truth, Value, among, holds, is_day, month_and_day
+from segments.sql_values import Truth, Value, among, holds
+
+_MOST_SETS = 20
+"""Sets of ids that are united to start from; with more of them, planning takes longer than reading all customers."""
 
 _IDS: dict[type[Happened], Callable[[Any, Binding, datetime], Ids]] = {
     Fold: ids_of,
@@ -94,7 +98,10 @@ class _Joined:
 
 
 class _Compiler:
-    """One statement; segments that the rule names become common table expressions, each once."""
+    """One statement; segments that the rule names become common table expressions, each once.
+
+    They have no names of their own, so that a statement may hold two rules.
+    """
 
     def __init__(self, binding: Binding, at: datetime) -> None:
         self.binding, self.at = binding, at
@@ -105,7 +112,7 @@ class _Compiler:
 
     def segment(self, id: str) -> CTE:
         if id not in self.segments:
-            self.segments[id] = self.select(self.binding.segment(id)).cte(f"segment_{len(self.segments)}")
+            self.segments[id] = self.select(self.binding.segment(id)).cte()
         return self.segments[id]
 
 
@@ -138,7 +145,7 @@ class _Tree:
         parts = _conjuncts(self.node)
         for part in sorted(parts, key=_width):
             found = self._covering(part)
-            if found:
+            if 0 < len(found) <= _MOST_SETS:
                 self.base = union(*(select(ids.c.customer_id) for ids in found)).cte() if found[1:] else found[0]
                 self.id = self.base.c.customer_id
                 return

@@ -8,7 +8,7 @@ from sqlalchemy import text
 from push_server import clock
 from push_server.db import SiteSession
 from push_server.delivery.models import DeliveryState
-from push_server.events.conversions import converts
+from push_server.events.conversions import converts, stands
 
 OUTCOMES: Final = ("shown", "clicked", "closed", "converted")
 
@@ -28,7 +28,8 @@ _COUNTS = text(
     select 'outcome', s.variant, 'converted', null, count(distinct s.id)
     from sent s join receipt r on r.delivery_id = s.id and r.kind = 'clicked'
     where exists (
-        select 1 from order_value o where {converts("o", customer_id="s.customer_id", clicked_at="r.at")}
+        select 1 from order_value o
+        where {converts("o", customer_id="s.customer_id", clicked_at="r.at")} and {stands("o")}
     )
     group by s.variant
     """  # noqa: S608 — no text from outside

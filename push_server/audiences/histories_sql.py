@@ -1,0 +1,165 @@
+"""The statement that loads histories: one row, of which each column is an array (or lines of JSON) of many values.
+
+The customers' ids go through a subquery, so that the planner does not weigh each of ten thousand ids against its
+statistics; it then always goes by the indexes that begin with the customer, which is right for few and for many.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from push_server.audiences.messages import messages_of_customers
+from segments.needs import Needs
+
+Kind = Literal["id", "number", "instant", "json"]
+
+_ASKED: Final = "with asked as materialized (select %(customers)s::int[] as customers)"
+_CUSTOMERS: Final = "(select customers from asked)::int[]"
+_OF_SITE: Final = f"where site_id = %(site)s and customer_id = any({_CUSTOMERS})"
+_MADE: Final[dict[Kind, str]] = {
+    "id": "array_agg(coalesce({}, 0))",
+    "number": "array_agg({})",
+    "instant": "array_agg({})",
+    "json": "string_agg(coalesce(({})::text, ''), E'\\n')",  # the text of a jsonb has no line feed
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The columns of some rows by name, each as SQL and kind; `source` says from where."""
+
+    columns: dict[str, tuple[str, Kind]]
+    source: str
+
+    def sql(self) -> str:
+        """A select of one row."""
+        made = [_MADE[kind].format(sql) for sql, kind in self.columns.values()]
+        return f"select {', '.join(made)} {self.source}"
+
+
+def statement(parts: Mapping[str, Part]) -> str:
+    """One statement for all parts.
+
+    Its parameters: `site`; `customers`, an array as text; `attributes`, names; and for `events` and `bodies` what
+    `_events` says.
+    """
+    columns = ", ".join(f"p{place}.*" for place in range(len(parts)))
+    selects = ", ".join(f"({part.sql()}) p{place}" for place, part in enumerate(parts.values()))
+    return f"{_ASKED} select {columns} from {selects}"  # noqa: S608 - no text from outside
+
+
+def parts(needs: Needs) -> dict[str, Part]:
+    """What is loaded: `customers`, and the others as far as they are asked."""
+    found = {"customers": _customers(needs)}
+    if not all(needs.events.values()):
+        found["events"] = _events("events")
+    if any(needs.events.values()):
+        found["bodies"] = _events("bodies")
+    if needs.orders is not None:
+        found["orders"] = _orders(needs.orders)
+    if needs.lines is not None:
+        found["lines"] = _lines(needs.lines)
+    if needs.points:
+        found["lots"] = Part(_LOTS, f"from points_value {_OF_SITE}")
+    if needs.tiers:
+        found["tiers"] = Part(_TIERS, f"from tier_change {_OF_SITE}")
+    if needs.browsers:
+        found["browsers"] = Part(_BROWSERS, f"from subscription {_OF_SITE}")
+    for outcome in sorted(needs.outcomes):
+        found[outcome] = Part(_MESSAGES, f"from ({messages_of_customers(outcome, _CUSTOMERS)}) as happened")
+    return found
+
+
+def _customers(needs: Needs) -> Part:
+    columns: dict[str, tuple[str, Kind]] = {"owner": ("id", "id")}
+    if needs.identity:
+        columns["identity"] = ("to_jsonb(coalesce(external_id, anonymous_id, ''))", "json")
+    if needs.attributes:
+        columns["zone"] = ("to_jsonb(time_zone)", "json")
+    for place, name in enumerate(sorted(needs.attributes), 1):
+        columns[f"attribute {name}"] = (f"attributes -> (%(attributes)s::text[])[{place}]", "json")
+    return Part(columns, f"from customer where site_id = %(site)s and id = any({_CUSTOMERS})")
+
+
+def _events(what: str) -> Part:
+    """Of each name in the parameter, no older than its instant in the parameter `…_after`; `kind` is its place, from 1.
+
+    With their bodies looked up one by one: a join could become a hash table of all bodies there are.
+    """
+    columns: dict[str, tuple[str, Kind]] = {
+        "kind": ("k.place", "number"),
+        "owner": ("e.customer_id", "id"),
+        "ts": ("e.ts", "instant"),
+        "category": ("e.category_id", "id"),
+    }
+    if what == "bodies":
+        columns["properties"] = ("(select b.properties from event_body b where b.seq = e.seq)", "json")
+    named = f"unnest(%({what})s::text[], %({what}_after)s::timestamptz[]) with ordinality as k (name, after, place)"
+    return Part(
+        columns,
+        f"from {named} join term t on t.site_id = %(site)s and t.what = 'event' and t.text = k.name"
+        f" join event e on e.kind_id = t.id and e.ts > k.after and e.customer_id = any({_CUSTOMERS})",
+    )
+
+
+_VERSION: Final[dict[str, tuple[str, Kind]]] = {
+    "owner": ("customer_id", "id"),
+    "ts": ("ts", "instant"),
+    "since": ("since", "instant"),
+    "until": ("until", "instant"),
+}
+
+
+def _orders(free: bool) -> Part:
+    columns: dict[str, tuple[str, Kind]] = {**_VERSION, "value": ("value", "number")}
+    if free:
+        columns["properties"] = ("(select b.properties from event_body b where b.seq = order_value.seq)", "json")
+    return Part(columns, f"from order_value {_OF_SITE}")
+
+
+def _lines(free: bool) -> Part:
+    columns: dict[str, tuple[str, Kind]] = {
+        **_VERSION,
+        "value": ("amount", "number"),
+        "quantity": ("to_jsonb(quantity)", "json"),
+        "product": ("product_id", "id"),
+        "category": ("category_id", "id"),
+    }
+    if free:
+        columns["properties"] = ("line", "json")
+    return Part(columns, f"from order_line {_OF_SITE}")
+
+
+_LOTS: Final[dict[str, tuple[str, Kind]]] = {
+    "owner": ("customer_id", "id"),
+    "since": ("since", "instant"),
+    "until": ("until", "instant"),
+    "expires_at": ("expires_at", "instant"),
+    "points": ("points", "number"),
+}
+_TIERS: Final[dict[str, tuple[str, Kind]]] = {
+    "owner": ("customer_id", "id"),
+    "ts": ("at", "instant"),
+    "seq": ("seq", "number"),
+    "tier": ("to_jsonb(tier)", "json"),
+}
+FACTS: Final = {
+    "browser": "to_jsonb(browser)",
+    "locale": "to_jsonb(locale)",
+    "time_zone": "to_jsonb(time_zone)",
+    "topics": "to_jsonb(topics)",
+    "created_at": """to_jsonb(to_char(timezone('UTC', created_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))""",
+}
+_BROWSERS: Final[dict[str, tuple[str, Kind]]] = {
+    "owner": ("customer_id", "id"),
+    "created_at": ("created_at", "instant"),
+    "ended_at": ("case state when 'active' then 'infinity' else coalesce(ended_at, '-infinity') end", "instant"),
+    **{f"fact {name}": (sql, "json") for name, sql in FACTS.items()},
+}
+_MESSAGES: Final[dict[str, tuple[str, Kind]]] = {
+    "owner": ("customer_id", "id"),
+    "ts": ("ts", "instant"),
+    "since": ("since", "instant"),
+    "until": ("until", "instant"),
+    "campaign": ("to_jsonb(campaign)", "json"),
+}

@@ -1,0 +1,174 @@
+"""Histories loaded from PostgreSQL, and rules over all of them at once: the same members as by SQL and one by one."""
+
+import json
+from collections import Counter
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from push_server.audiences.histories import load
+from push_server.audiences.rules import SiteRules
+from push_server.db import Database
+from push_server.sites.service import create_site
+from segments.batch import FEW, evaluate
+from segments.batch_columns import Batch
+from segments.core import Node, Rank, Rfm
+from segments.history import NEVER, Happening, World, micros
+from segments.memory import truth_of
+from segments.needs import everything, needs
+from segments.sql_thresholds import read_threshold, threshold
+from tests.integration import test_segments_agree as plain
+from tests.integration import test_segments_histories as histories
+from tests.integration import test_segments_reach as reached
+from tests.integration.segments_judge import Shopper
+
+NOW = plain.NOW
+KINDS = {**histories.GENERATED, "plain": plain.leaves, "reached": reached.leaves}
+rules_drawn = st.sampled_from([*KINDS, "plain", "plain", "plain"]).flatmap(
+    lambda kind: st.tuples(st.just(kind), KINDS[kind])
+)
+
+
+def no_segment(id: str) -> Node:
+    raise KeyError(id)
+
+
+class Shop(histories.Shop):
+    """Shoppers whose histories can be loaded."""
+
+    def __init__(self, db: Database, found: list[Shopper]) -> None:
+        super().__init__(db, found)
+        self.ids = {name: id for id, name in self.names.items()}
+        self.world = World(histories.ZONE, categories=histories.CATALOGUE, lifespans=histories.LIFESPANS)
+
+    def batch(self, nodes: list[Node], at: datetime, ids: list[int] | None = None) -> Batch:
+        with self.db.session(site_id=self.site_id) as session:
+            asked = needs(nodes, no_segment)
+            return load(session.raw, self.site_id, self.names if ids is None else ids, asked, micros(at))
+
+    def node(self, where: dict[str, Any], at: datetime) -> Node:
+        """Lowered; the world then has the thresholds that it asks."""
+        with self.db.session(site_id=self.site_id) as session:
+            rules = SiteRules(session)
+            node: Node = rules.parse({"version": 1, "where": where}).lower()
+            for leaf in everything([node], no_segment):
+                if isinstance(leaf, Rank | Rfm):
+                    found = session.sql(threshold(leaf, rules._binding(), at)).one()
+                    self.world.thresholds = {**self.world.thresholds, leaf: read_threshold(leaf, found)}
+        return node
+
+
+def in_turn(node: Node, batch: Batch, world: World, at: datetime) -> list[bool]:
+    return [truth_of(node)(batch.history(position), world, micros(at)) for position in range(len(batch))]
+
+
+def test_sql_columns_and_one_by_one_agree(db: Database) -> None:
+    found = reached.reach(plain.shoppers(100))
+    shop = Shop(db, found)
+    with db.session(site_id=shop.site_id) as session:
+        reached.write(session, found, shop.ids)
+    telling: Counter[str] = Counter()
+
+    def agrees(drawn: tuple[str, dict[str, Any]], at: datetime) -> None:
+        kind, where = drawn
+        node = shop.node(where, at)
+        batch = shop.batch([node], at)
+        assert len(batch) >= FEW
+        truths = evaluate({"rule": node}, batch, shop.world, micros(at))["rule"]
+        told = json.dumps([where, at.isoformat()])
+        assert truths.tolist() == in_turn(node, batch, shop.world, at), told
+        assert {shop.names[id] for id in batch.ids[truths].tolist()} == shop.members(where, at), told
+        telling[kind] += 0 < truths.sum() < len(found)
+
+    often = settings(max_examples=700, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    often(given(drawn=rules_drawn, at=plain.instants)(agrees))()
+    assert not [kind for kind in KINDS if telling[kind] < 15], f"too few hold for some and not for others: {telling}"
+
+
+@pytest.fixture
+def shop(db: Database) -> Shop:
+    """One who viewed, ordered, gave back, and will order."""
+    at = [NOW - timedelta(days=days) for days in (40, 20, 10, 5)]
+    ordered = {"order_id": "1", "revenue": 30, "products": [{"product_id": "p1", "price": 10, "quantity": 3}]}
+    ada = Shopper("ada", {"tall": 1.80, "none": None}, "Pacific/Auckland")
+    ada.facts = [
+        (at[0], "Product Viewed", {"category": "dog", "size": 7}),
+        (at[1], "Product Viewed", {"category": 5}),
+        (at[1], "Order Completed", ordered),
+        (at[3], "Order Refunded", {"order_id": "1", "products": [{"product_id": "p1", "quantity": 1}]}),
+        (NOW + timedelta(days=1), "Order Completed", {"order_id": "2", "revenue": 0.01}),
+        (at[2], "Loyalty Points Earned", {"lot_id": "l", "points": 5}),
+        (at[2], "Loyalty Tier Changed", {"tier": "gold"}),
+    ]
+    return Shop(db, [ada, Shopper("bob")])
+
+
+ALL = {
+    "all": [
+        {"event": "Product Viewed", "where": {"category": {"eq": "dog"}}, "within": "30d"},
+        {"event": "Searched"},
+        {"event": "Order Completed", "sum": {"of": "revenue", "gte": 1}},
+        {"bought": {"category": {"eq": "dog"}}},
+        {"attribute": "tall", "gte": 1},
+        {"attribute": "none", "exists": True},
+        {"points": {"balance": {"gte": 1}}},
+        {"tier": {"eq": "gold"}},
+        {"sample": {"percent": 50}},
+    ]
+}
+
+
+def test_a_history_holds_what_was_sent(shop: Shop) -> None:
+    node = shop.node(ALL, NOW)
+    batch = shop.batch([node], NOW)
+    ada, bob = (batch.history(batch.ids.tolist().index(shop.ids[name])) for name in ("ada", "bob"))
+    twenty, five, later = (micros(NOW + timedelta(days=days)) for days in (-20, -5, 1))
+    assert ada.identity == "ada"
+    assert ada.zone == "Pacific/Auckland"
+    assert ada.attributes == {"tall": Decimal("1.8")}
+    # the view of 40 days ago is too old for every rule, and the other one's category is no text
+    assert ada.events == {"Product Viewed": [Happening(twenty, {})], "Searched": []}
+    assert [(each.ts, each.since, each.until, each.value) for each in ada.orders] == [
+        (twenty, twenty, five, 30_000_000),
+        (twenty, five, NEVER, 20_000_000),
+        (later, later, NEVER, 10_000),
+    ]
+    assert [(each.quantity, each.value, each.product, each.category) for each in ada.lines] == [
+        (3, 30_000_000, "p1", None),
+        (2, 20_000_000, "p1", None),
+    ]
+    assert [(lot.points, lot.expires_at) for lot in ada.points] == [(5, NEVER)]
+    assert [change.tier for change in ada.tiers] == ["gold"]
+    assert [bob.attributes, *map(list, (bob.orders, bob.lines, bob.points, bob.tiers))] == [{}, [], [], [], []]
+
+
+def test_free_properties_come_only_where_they_are_asked(shop: Shop) -> None:
+    node = shop.node({"event": "Product Viewed", "where": {"size": {"gte": 7}}}, NOW)
+    batch = shop.batch([node], NOW)
+    ada = batch.history(batch.ids.tolist().index(shop.ids["ada"]))
+    assert [each.properties for each in ada.events["Product Viewed"]] == [
+        {"category": "dog", "size": 7},
+        {"category": 5},
+    ]
+    assert not ada.orders
+    assert not ada.attributes
+
+
+def test_nobody_else_is_in(shop: Shop, db: Database) -> None:
+    """Neither those who do not exist nor another site's, whatever is asked of them."""
+    with db.session() as session:
+        create_site(session, "Other", ["https://other.example"])
+        insert = "insert into customer (site_id, attributes) values (%s, '{}') returning id"
+        ((stranger,),) = session.raw.execute(insert, [session.site_id]).fetchall()
+    node = shop.node({"not": ALL}, NOW)
+    ids = [shop.ids["bob"], stranger, 1]
+    for asked in ([], ids, [*ids, *range(2, FEW + 2)]):
+        batch = shop.batch([node], NOW, asked)
+        truths = evaluate({"rule": node}, batch, shop.world, micros(NOW))["rule"]
+        assert truths.dtype == np.bool_
+        assert batch.ids[truths].tolist() == [shop.ids["bob"]][: len(asked)]
