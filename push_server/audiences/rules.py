@@ -60,9 +60,10 @@ class SiteRules:
 
     def members(self, rule: segments.Rule, at: datetime) -> Select[Any]:
         """A select of the `customer_id` of each member at the instant."""
-        return segments.compile(rule.lower(), self._binding(), at)
+        return segments.compile(rule.lower(), self.binding(), at)
 
-    def _binding(self) -> segments.Binding:
+    def binding(self) -> segments.Binding:
+        """The host as statements of rules need it."""
         return segments.Binding(
             site_id=self.session.site_id,
             zone=self.zone,
@@ -76,7 +77,7 @@ class SiteRules:
             points_value=points_value,
             tier_change=tier_change,
             term_ids=self._term_ids,
-            segment=self._node,
+            segment=self.node,
             subscription=_table(Subscription),
             messages=partial(messages, self.session.site_id),
         )
@@ -99,7 +100,8 @@ class SiteRules:
             self._segments[id] = stored[0] if stored else None
         return self._segments[id]
 
-    def _node(self, id: str) -> Any:
+    def node(self, id: str) -> Any:
+        """The rule of the stored segment with this outside id, in core nodes."""
         if id not in self._nodes:
             stored = self._segment(id)
             assert stored is not None, "a segment that another one names cannot be deleted"
