@@ -26,7 +26,7 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Diff:
+class Comparison:
     """The members of the stored rule against those of another one, at one instant."""
 
     stays: Part
@@ -34,7 +34,7 @@ class Diff:
     leaves: Part
 
 
-def diff(session: SiteSession, segment: Segment, rule: Any, at: datetime) -> Diff:
+def compare(session: SiteSession, segment: Segment, rule: Any, at: datetime) -> Comparison:
     """Compare a segment with what `rule` would make of it; exact, and nothing is stored.
 
     422 with every fault of the rule, to name the segment itself among them.
@@ -64,7 +64,7 @@ def diff(session: SiteSession, segment: Segment, rule: Any, at: datetime) -> Dif
         Part(row[2 * number], row[2 * number + 1], [names[id] for id in row[6 + number] if id in names])
         for number in range(3)
     ]
-    return Diff(*found)
+    return Comparison(*found)
 
 
 def _sample(either: Any, part: ColumnElement[bool]) -> ColumnElement[Any]:
