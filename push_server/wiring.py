@@ -6,6 +6,7 @@ from typing import Any
 from fastapi import APIRouter
 
 import push_server.audiences.api
+import push_server.audiences.export_api
 import push_server.audiences.refresh
 import push_server.audiences.what_if_api
 import push_server.campaigns.api
@@ -48,6 +49,7 @@ def routers() -> list[APIRouter]:
         push_server.subscriptions.api.router,
         push_server.events.read_api.router,
         push_server.events.export_api.router,
+        push_server.audiences.export_api.router,
         push_server.audiences.what_if_api.router,
         push_server.audiences.api.router,  # before customers, whose ids take slashes
         push_server.loyalty.api.router,
@@ -65,7 +67,7 @@ def ticks() -> list[Tick]:
         ("outbox relay", 1.0, queue.relay),
         ("idempotency keys", 60.0, http.forget_idempotency_keys),
         ("delivery sweep", push_server.delivery.sweep.EVERY, push_server.delivery.sweep.sweep),
-        ("segments", 1.0, push_server.audiences.refresh.tick),
+        ("segments", push_server.audiences.refresh.EVERY, push_server.audiences.refresh.tick),
         ("events by year", push_server.events.partitions.EVERY, push_server.events.partitions.tick),
         ("campaign ends", 1.0, push_server.campaigns.service.finish),
     ]

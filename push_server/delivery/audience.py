@@ -11,9 +11,8 @@ from push_server.delivery.models import Dispatch
 
 
 def freshen(session: SiteSession, dispatch: Dispatch) -> None:
-    """Bring the dispatch's segments up to this instant; they stay locked until the transaction ends."""
-    for segment_id in sorted(_stored(session, {*dispatch.include, *dispatch.exclude})):
-        materialise(session, segment_id)
+    """Bring the members of the dispatch's segments up to this instant."""
+    materialise(session, sorted(_stored(session, {*dispatch.include, *dispatch.exclude})))
 
 
 def left(session: SiteSession, dispatch: Dispatch, customers: Sequence[int]) -> set[int]:
