@@ -6,12 +6,14 @@ from typing import Any
 from fastapi import APIRouter
 
 import push_server.audiences.api
+import push_server.audiences.export_api
 import push_server.audiences.refresh
 import push_server.audiences.what_if_api
 import push_server.campaigns.api
 import push_server.campaigns.service
 import push_server.catalog.api
 import push_server.customers.api
+import push_server.customers.identity
 import push_server.delivery.api
 import push_server.delivery.sweep
 import push_server.events.export_api
@@ -21,6 +23,7 @@ import push_server.events.partitions
 import push_server.events.read_api
 import push_server.loyalty.api
 import push_server.loyalty.happenings
+import push_server.loyalty.store
 import push_server.sdk.api
 import push_server.sites.api
 import push_server.sites.keys_api
@@ -32,6 +35,7 @@ from push_server.db import Database
 Tick = tuple[str, float, Callable[[Database], Any]]
 
 push_server.events.followers.follow(push_server.loyalty.happenings.LoyaltyEvents())
+push_server.customers.identity.when_merged(push_server.loyalty.store.draw_together)
 
 
 def routers() -> list[APIRouter]:
@@ -45,6 +49,7 @@ def routers() -> list[APIRouter]:
         push_server.subscriptions.api.router,
         push_server.events.read_api.router,
         push_server.events.export_api.router,
+        push_server.audiences.export_api.router,
         push_server.audiences.what_if_api.router,
         push_server.audiences.api.router,  # before customers, whose ids take slashes
         push_server.loyalty.api.router,
@@ -62,7 +67,7 @@ def ticks() -> list[Tick]:
         ("outbox relay", 1.0, queue.relay),
         ("idempotency keys", 60.0, http.forget_idempotency_keys),
         ("delivery sweep", push_server.delivery.sweep.EVERY, push_server.delivery.sweep.sweep),
-        ("segments", 1.0, push_server.audiences.refresh.tick),
+        ("segments", push_server.audiences.refresh.EVERY, push_server.audiences.refresh.tick),
         ("events by year", push_server.events.partitions.EVERY, push_server.events.partitions.tick),
         ("campaign ends", 1.0, push_server.campaigns.service.finish),
     ]

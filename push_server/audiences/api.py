@@ -1,5 +1,6 @@
 """`/v1/segments`: stored rules, their members, and estimates; `/v1/customers/{external_id}/segments`."""
 
+from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import Depends, Header, Path, Query, Request, Response
@@ -10,7 +11,7 @@ from push_server.audiences import service
 from push_server.audiences.editor import newest_only
 from push_server.audiences.estimate import estimate
 from push_server.audiences.instants import When, instant, zone_of
-from push_server.audiences.models import Segment
+from push_server.audiences.models import Segment, SegmentState
 from push_server.customers.service import find_customer
 from push_server.errors import Fault, Invalid
 from push_server.fields import Body, Cursor, Limit, Name, storable
@@ -59,7 +60,14 @@ class SegmentChange(Body):
 
 
 class SegmentOut(BaseModel):
-    """A segment as of `fresh_at`; `reachable` members have an active subscription."""
+    """A segment as of `fresh_at`; `reachable` members have an active subscription.
+
+    A fact shows at most 2 s after it was accepted, and time at most 2 s after it has made a change. Where the rule asks
+    for `rank` or `rfm`, which depend on everyone, for `order_gap`, `replenish`, or messages within a length of time,
+    that is 2 s or six times as long as finding all members takes, whichever is longer. While `state` is `pending` a
+    new segment has no members yet, and an edited one still those of its former rule; `fresh_at` is null until there
+    are some.
+    """
 
     id: str
     name: str
@@ -67,8 +75,9 @@ class SegmentOut(BaseModel):
     sentence: str
     size: int
     reachable: int
-    fresh_at: str
+    fresh_at: str | None
     state: str
+    progress: float
 
 
 class SegmentPage(Page):
@@ -125,16 +134,18 @@ class EstimateOut(BaseModel):
 
 @router.post("/v1/segments", status_code=201)
 def post_segment(body: SegmentIn, request: Request, _principal: Writer) -> SegmentOut:
-    """Store a segment; the answer has its size already."""
-    return _out(service.create_segment(session_of(request), body.name, body.rule))
+    """Store a segment; the answer has its size already, unless that takes long: then its `state` is `pending`."""
+    session = session_of(request)
+    return _out(service.create_segment(session, body.name, body.rule), service.fresh_at(session))
 
 
 @router.get("/v1/segments")
 def get_segments(request: Request, _principal: Reader, limit: Limit = 50, cursor: Cursor = None) -> SegmentPage:
     """Segments in the order they were made."""
-    found = service.segments_page(session_of(request), cursor_id(cursor), limit + 1)
+    session = session_of(request)
+    found = service.segments_page(session, cursor_id(cursor), limit + 1)
     more = encode_cursor([found[limit - 1].id]) if len(found) > limit else None
-    return SegmentPage(data=[_out(segment) for segment in found[:limit]], next_cursor=more)
+    return SegmentPage(data=[_out(segment, service.fresh_at(session)) for segment in found[:limit]], next_cursor=more)
 
 
 @router.post("/v1/segments/estimate")
@@ -157,14 +168,16 @@ def post_estimate(body: EstimateIn, request: Request, principal: Reader, editor:
 @router.get("/v1/segments/{segment_id}")
 def get_segment(segment_id: str, request: Request, _principal: Reader) -> SegmentOut:
     """One segment."""
-    return _out(service.fresh_segment(session_of(request), segment_id))
+    session = session_of(request)
+    return _out(service.fresh_segment(session, segment_id), service.fresh_at(session))
 
 
 @router.patch("/v1/segments/{segment_id}")
 def patch_segment(segment_id: str, body: SegmentChange, request: Request, _principal: Writer) -> SegmentOut:
     """Change name or rule; segments that are made of this one follow."""
     changes = body.model_dump(exclude_unset=True)
-    return _out(service.change_segment(session_of(request), segment_id, changes))
+    session = session_of(request)
+    return _out(service.change_segment(session, segment_id, changes), service.fresh_at(session))
 
 
 @router.delete("/v1/segments/{segment_id}", status_code=204)
@@ -215,8 +228,9 @@ def get_segments_of_customer(
     return MembershipList(data=data, next_cursor=None)
 
 
-def _out(segment: Segment) -> SegmentOut:
-    assert segment.fresh_at is not None
+def _out(segment: Segment, fresh_at: datetime | None) -> SegmentOut:
+    is_ready = segment.state == SegmentState.READY
+    as_of = max(filter(None, (segment.fresh_at, fresh_at if is_ready else None)), default=None)
     return SegmentOut(
         id=str(segment.public_id),
         name=segment.name,
@@ -224,6 +238,7 @@ def _out(segment: Segment) -> SegmentOut:
         sentence=segment.sentence,
         size=segment.size or 0,
         reachable=segment.reachable or 0,
-        fresh_at=clock.rfc3339(segment.fresh_at),
+        fresh_at=clock.rfc3339(as_of) if as_of is not None else None,
         state=str(segment.state),
+        progress=1.0 if is_ready else 0.0,
     )

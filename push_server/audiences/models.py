@@ -1,10 +1,24 @@
-"""Stored segments and their members."""
+"""Stored segments, their members, and what keeps those right as facts come in and time passes."""
 
 from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Identity, Index, Integer, PrimaryKeyConstraint, Table, Text, func
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    PrimaryKeyConstraint,
+    SmallInteger,
+    Table,
+    Text,
+    false,
+    func,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
@@ -30,17 +44,92 @@ class Segment(SiteScoped, table=True):
     state: SegmentState = Field(default=SegmentState.PENDING, sa_type=Text)
     size: int | None = None
     reachable: int | None = Field(default=None, description="members with an active subscription")
-    fresh_at: datetime | None = instant_field(default=None, nullable=True)
+    fresh_at: datetime | None = instant_field(default=None, nullable=True, description="last evaluated whole")
+    is_due: bool = Field(default=False, sa_column_kwargs={"server_default": false()}, description="to be so again")
+    whole_ms: int | None = Field(default=None, description="what that took")
+    instants_to: int | None = Field(default=None, description="customers up to this id have their segment_due")
     created_at: datetime | None = instant_field(default=None, sa_column_kwargs={"server_default": func.now()})
     updated_at: datetime | None = instant_field(default=None, sa_column_kwargs={"server_default": func.now()})
 
 
+# Members now. Nothing ties a row to its customer: of one who was merged or erased it goes with his change note.
 segment_member = Table(
     "segment_member",
     SQLModel.metadata,
     Column("segment_id", BigInteger, ForeignKey("segment.id", ondelete="CASCADE"), nullable=False),
-    Column("customer_id", Integer, ForeignKey("customer.id", ondelete="CASCADE"), nullable=False),
+    Column("customer_id", Integer, nullable=False),
     Column("since", Instant, nullable=False),
+    Column("reachable", Boolean, nullable=False, server_default=false(), comment="has an active subscription"),
     PrimaryKeyConstraint("segment_id", "customer_id"),
-    Index("segment_member_of_customer", "customer_id", "segment_id"),
+    Index("segment_member_of_customer", "customer_id", "segment_id", postgresql_include=["reachable"]),
+)
+
+# Who came and who went. Of two changes of one customer at one instant the higher id is the later one.
+membership_change = Table(
+    "membership_change",
+    SQLModel.metadata,
+    Column("id", BigInteger, Identity(), nullable=False),
+    Column("segment_id", BigInteger, ForeignKey("segment.id", ondelete="CASCADE"), nullable=False),
+    Column("customer_id", Integer, nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("entered", Boolean, nullable=False),
+    Index("membership_change_by_time", "segment_id", "at", "id", postgresql_include=["customer_id", "entered"]),
+    Index("membership_change_of_customer", "customer_id", "segment_id", "at", "id", postgresql_include=["entered"]),
+)
+
+# How far a site's segments are.
+site_refresh = Table(
+    "site_refresh",
+    SQLModel.metadata,
+    Column("site_id", BigInteger, ForeignKey("site.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("ticked_at", Instant, nullable=False, comment="up to here passing time is worked off"),
+    Column("fresh_at", Instant, nullable=False, comment="the members are those of this instant"),
+    Column("zone", Text, nullable=False, comment="the site's zone that the members were found with"),
+    Column("edits", BigInteger, nullable=False, server_default="0", comment="grows when a rule of the site changes"),
+)
+
+# When a rule's truth can change for a customer by time alone, where no index of the facts tells it.
+segment_due = Table(
+    "segment_due",
+    SQLModel.metadata,
+    Column("segment_id", BigInteger, ForeignKey("segment.id", ondelete="CASCADE"), nullable=False),
+    Column("customer_id", Integer, nullable=False),
+    Column("at", Instant, nullable=False),
+    PrimaryKeyConstraint("segment_id", "customer_id"),
+    Index("segment_due_by_time", "segment_id", "at"),
+)
+
+# What the conditions `rank` and `rfm` compare with, reckoned over all customers of the site.
+rank_threshold = Table(
+    "rank_threshold",
+    SQLModel.metadata,
+    Column("site_id", BigInteger, ForeignKey("site.id", ondelete="CASCADE"), nullable=False),
+    Column("leaf", Text, nullable=False, comment="fingerprint of the condition"),
+    Column("value", JSONB, nullable=True),
+    Column("at", Instant, nullable=False),
+    Column("took_ms", Integer, nullable=False),
+    PrimaryKeyConstraint("site_id", "leaf"),
+)
+
+# The dates in those attributes that rules compare with the current time.
+calendar = Table(
+    "calendar",
+    SQLModel.metadata,
+    Column("site_id", BigInteger, ForeignKey("site.id", ondelete="CASCADE"), nullable=False),
+    Column("attribute", Text, nullable=False),
+    Column("customer_id", Integer, nullable=False),
+    Column("at", Instant, comment="null: a day without an instant in reach"),
+    Column("month_day", SmallInteger, comment="month * 100 + day"),
+    PrimaryKeyConstraint("site_id", "attribute", "customer_id"),
+    Index("calendar_by_time", "site_id", "attribute", "at", postgresql_include=["customer_id"]),
+    Index("calendar_by_day", "site_id", "attribute", "month_day", postgresql_include=["customer_id"]),
+)
+
+# Which attributes `calendar` holds.
+calendar_attribute = Table(
+    "calendar_attribute",
+    SQLModel.metadata,
+    Column("site_id", BigInteger, ForeignKey("site.id", ondelete="CASCADE"), nullable=False),
+    Column("attribute", Text, nullable=False),
+    PrimaryKeyConstraint("site_id", "attribute"),
 )

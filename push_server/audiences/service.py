@@ -1,5 +1,6 @@
 """Segments: making, editing and deleting them, and their members for those who send to them."""
 
+import time
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -11,15 +12,18 @@ from sqlmodel import select as select_rows
 
 import segments
 from push_server import clock
-from push_server.audiences.models import Segment, segment_member
-from push_server.audiences.refresh import evaluate, lock_segment, refresh
+from push_server.audiences.models import Segment, SegmentState, segment_member
+from push_server.audiences.refresh import bring_up_to_date
 from push_server.audiences.rules import SiteRules, read_uuid
-from push_server.customers.identity import lock_site
+from push_server.audiences.step import lock_memberships
+from push_server.audiences.whole import evaluate
 from push_server.customers.models import Customer
-from push_server.db import SiteSession
+from push_server.db import SiteSession, database
 from push_server.errors import Conflict, Fault, Invalid, NotFound
+from push_server.settings import settings
 
-_EDIT_LOCK = 4 << 56  # apart from other advisory locks
+AT_ONCE = 2.0
+"""Seconds in which the members are found before a new or edited segment is answered; if not, in the background."""
 
 
 class MemberRow(NamedTuple):
@@ -36,17 +40,17 @@ def create_segment(session: SiteSession, name: str, rule: Any) -> Segment:
     _lock_edits(session)
     rules = SiteRules(session)
     read = rules.parse(rule)
-    segment = Segment(name=name, rule=rule, sentence=rules.sentence(read))
+    segment = Segment(name=name, rule=rule, sentence=rules.sentence(read), is_due=True)
     session.add(segment)
     session.flush()
-    evaluate(session, segment)
+    _evaluate_soon(session, [segment])
     return segment
 
 
 def change_segment(session: SiteSession, public_id: str, changes: dict[str, Any]) -> Segment:
     """Change `name`, `rule` or both. Members who stay keep their `since`."""
     _lock_edits(session)
-    segment = _lock(session, public_id)
+    segment = find_segment(session, public_id)
     segment.name = changes.get("name", segment.name)
     if "rule" in changes:
         rules = SiteRules(session, own_id=segment.public_id)
@@ -56,15 +60,15 @@ def change_segment(session: SiteSession, public_id: str, changes: dict[str, Any]
     session.add(segment)
     session.flush()
     if "rule" in changes:
-        _check_dependants(session, segment)
-    evaluate(session, segment)
+        dependants = _check_dependants(session, segment)
+        _evaluate_soon(session, [segment, *dependants])
     return segment
 
 
 def delete_segment(session: SiteSession, public_id: str) -> None:
     """Delete a segment; 409 while another one names it."""
     _lock_edits(session)
-    segment = _lock(session, public_id)
+    segment = find_segment(session, public_id)
     users = [user.name for user in _naming(session, segment)]
     if users:
         listed = ", ".join(f"“{name}”" for name in users[:5])
@@ -83,6 +87,7 @@ def delete_segment(session: SiteSession, public_id: str) -> None:
         raise Conflict("A campaign is being planned with this segment; try again in a moment.", code="segment_in_use")
     session.delete(segment)
     session.flush()
+    _count_edit(session)
 
 
 def find_segment(session: SiteSession, public_id: str) -> Segment:
@@ -97,17 +102,25 @@ def find_segment(session: SiteSession, public_id: str) -> Segment:
 def fresh_segment(session: SiteSession, public_id: str) -> Segment:
     """The segment with members, size and reach as of now."""
     segment = find_segment(session, public_id)
-    assert segment.id is not None
-    refresh(session, [segment.id])
+    bring_up_to_date(database(), session.site_id)
+    session.expire(segment)
     return find_segment(session, public_id)  # it may have been deleted meanwhile
+
+
+def fresh_at(session: SiteSession) -> datetime | None:
+    """The instant that the members of the site's segments are those of; None before the first look."""
+    found: datetime | None = session.sql(
+        text("select fresh_at from site_refresh where site_id = :site"), {"site": session.site_id}
+    ).scalar_one_or_none()
+    return found
 
 
 def segments_page(session: SiteSession, after: int, limit: int) -> list[Segment]:
     """Segments in the order they were made, beyond the row id `after`, each as of now."""
-    page = select_rows(Segment.id).where(col(Segment.id) > after).order_by(col(Segment.id)).limit(limit)
-    ids = [id for id in session.exec(page) if id is not None]
-    refresh(session, ids)
-    return list(session.exec(select_rows(Segment).where(col(Segment.id).in_(ids)).order_by(col(Segment.id))))
+    bring_up_to_date(database(), session.site_id)
+    return list(
+        session.exec(select_rows(Segment).where(col(Segment.id) > after).order_by(col(Segment.id)).limit(limit))
+    )
 
 
 def member_rows(session: SiteSession, segment: Segment, after: int, limit: int) -> list[MemberRow]:
@@ -125,8 +138,7 @@ def member_rows(session: SiteSession, segment: Segment, after: int, limit: int) 
 
 def segments_of_customer(session: SiteSession, customer_id: int) -> list[tuple[Segment, datetime]]:
     """The segments that a customer is in as of now, and since when."""
-    every = session.exec(select_rows(Segment.id)).all()
-    refresh(session, [id for id in every if id is not None])
+    bring_up_to_date(database(), session.site_id)
     statement = (
         select_rows(Segment, segment_member.c.since)
         .join(segment_member, segment_member.c.segment_id == Segment.id)
@@ -154,12 +166,17 @@ def segment_ids(session: SiteSession, public_ids: Sequence[str], path: str) -> l
     return [internal for id in asked if id is not None and (internal := found[id]) is not None]
 
 
-def materialise(session: SiteSession, segment_id: int) -> None:
-    """Bring the stored members of a segment up to this instant, so that `members_page` sees them.
+def materialise(session: SiteSession, segment_ids: Sequence[int]) -> None:
+    """Bring the stored members of segments up to this instant, so that `members_page` sees them.
 
-    The segment stays locked until the transaction ends: several go in ascending order.
+    Those that have not been evaluated yet are so now: 422 when that takes too long.
     """
-    refresh(session, [segment_id])
+    bring_up_to_date(database(), session.site_id)
+    pending = select_rows(Segment).where(col(Segment.id).in_(segment_ids), Segment.state == SegmentState.PENDING)
+    if session.exec(pending).first() is not None:
+        lock_memberships(session)
+        for segment in session.exec(pending.execution_options(populate_existing=True)).all():
+            evaluate(session, segment, clock.now())
 
 
 def members_page(
@@ -176,19 +193,55 @@ def members_page(
     return list(session.sql(page.order_by(member.c.customer_id).limit(limit)).scalars())
 
 
+def not_members(
+    session: SiteSession, include: Sequence[int], exclude: Sequence[int], customers: Sequence[int]
+) -> set[int]:
+    """Those of the customers whom `members_page` would not find."""
+    found = session.sql(
+        text(
+            """
+            select id from unnest(cast(:customers as int[])) as id
+            where not exists (select 1 from segment_member m where m.customer_id = id and m.segment_id = any(:include))
+            or exists (select 1 from segment_member m where m.customer_id = id and m.segment_id = any(:exclude))
+            """
+        ),
+        {"customers": list(customers), "include": list(include), "exclude": list(exclude)},
+    )
+    return set(found.scalars())
+
+
 def _lock_edits(session: SiteSession) -> None:
-    """One edit of a site's segments at a time: two that are each right could close a circle together."""
-    lock_site(session.raw, session.site_id)
-    session.sql(text("select pg_advisory_xact_lock(:key)"), {"key": _EDIT_LOCK | session.site_id})
+    """One edit of a site's segments at a time: two that are each right could close a circle together.
+
+    What has changed is worked off first, so that the members found are those of one instant with the others'.
+    """
+    bring_up_to_date(database(), session.site_id)
+    lock_memberships(session)
 
 
-def _lock(session: SiteSession, public_id: str) -> Segment:
-    """The segment, which nobody else writes until the transaction ends; 404 without one."""
-    segment = find_segment(session, public_id)
-    assert segment.id is not None
-    locked = lock_segment(session, segment.id)
-    assert locked is not None, "segments are deleted under the lock that is held here"
-    return locked
+def _evaluate_soon(session: SiteSession, edited: list[Segment]) -> None:
+    """Find the members of these segments, in the order given, or leave what takes too long to the background."""
+    _count_edit(session)
+    deadline = time.monotonic() + AT_ONCE
+    limit = settings().rule_timeout
+    for segment in edited:
+        segment.state, segment.is_due = SegmentState.PENDING, True
+        session.add(segment)
+        session.flush()
+        left = deadline - time.monotonic()
+        if left <= 0:
+            continue
+        try:
+            with session.begin_nested():
+                evaluate(session, segment, clock.now(), min(left, limit))
+        except Invalid:
+            if limit <= AT_ONCE:
+                raise
+
+
+def _count_edit(session: SiteSession) -> None:
+    """Whoever remembers the site's rules reads them anew."""
+    session.sql(text("update site_refresh set edits = edits + 1 where site_id = :site"), {"site": session.site_id})
 
 
 def _naming(session: SiteSession, segment: Segment) -> list[Segment]:
@@ -202,13 +255,13 @@ def _normal(id: str) -> str:
     return str(read_uuid(id) or id)
 
 
-def _check_dependants(session: SiteSession, segment: Segment) -> None:
-    """The segments made of this one must still be readable: its new rule may have taken them too deep."""
-    rules, checked, waiting = SiteRules(session), set[UUID](), [segment]
+def _check_dependants(session: SiteSession, segment: Segment) -> list[Segment]:
+    """The segments made of this one, which must still be readable: its new rule may have taken them too deep."""
+    rules, checked, waiting = SiteRules(session), dict[UUID, Segment](), [segment]
     while waiting:
         for user in _naming(session, waiting.pop()):
             if user.public_id not in checked:
-                checked.add(user.public_id)
+                checked[user.public_id] = user
                 waiting.append(user)
                 try:
                     rules.parse(user.rule)
@@ -219,3 +272,4 @@ def _check_dependants(session: SiteSession, segment: Segment) -> None:
                         code="invalid_rule",
                         faults=[fault],
                     ) from None
+    return list(checked.values())

@@ -6,11 +6,10 @@ from fastapi import Request
 from pydantic import BaseModel, Field
 
 from push_server import clock, http
-from push_server.audiences import backtest, diff, overlap, service
+from push_server.audiences import backtest, comparison, overlap, service
 from push_server.audiences.api import NOT_GIVEN, Editor, Reader, Rule
 from push_server.audiences.editor import newest_only
 from push_server.audiences.instants import When, instant, steps, stretch, zone_of
-from push_server.audiences.refresh import refresh
 from push_server.errors import Fault, Invalid
 from push_server.fields import Body, Id
 from push_server.http import session_of
@@ -120,7 +119,7 @@ def post_overlap(body: OverlapIn, request: Request, _principal: Reader) -> Overl
     if repeated:
         faults = [Fault(f"$.segments[{place}]", "stands in the list twice", "repeated") for place in repeated]
         raise Invalid("Name each segment once.", faults=faults)
-    refresh(session, ids)
+    service.materialise(session, ids)
     found = overlap.overlap(session, ids)
     named = [service.find_segment(session, id) for id in body.segments]
     public = [str(segment.public_id) for segment in named]
@@ -159,12 +158,12 @@ def post_diff(segment_id: str, body: DiffIn, request: Request, principal: Reader
     segment = service.find_segment(session, segment_id)
     at = instant(body.at, "$.at", zone_of(session)) if "at" in body.model_fields_set else clock.now()
     with newest_only(session, principal.key_id, editor):
-        found = diff.diff(session, segment, body.rule, at)
+        found = comparison.compare(session, segment, body.rule, at)
     return DiffOut(
         at=clock.rfc3339(at), stays=_part(found.stays), enters=_part(found.enters), leaves=_part(found.leaves)
     )
 
 
-def _part(part: diff.Part) -> PartOut:
+def _part(part: comparison.Part) -> PartOut:
     shown = [Shown(external_id=external_id, anonymous_id=anonymous_id) for external_id, anonymous_id in part.sample]
     return PartOut(size=part.size, reachable=part.reachable, sample=shown)

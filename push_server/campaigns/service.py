@@ -90,8 +90,7 @@ def find_customer(session: SiteSession, external_id: str) -> Customer:
 def fresh_audience(session: SiteSession, campaign: Campaign) -> tuple[list[int], list[int]]:
     """Internal ids of the included and the excluded segments, brought up to date."""
     include, exclude = _audience(session, campaign.document)
-    for segment_id in sorted({*include, *exclude}):
-        materialise(session, segment_id)
+    materialise(session, [*include, *exclude])
     return include, exclude
 
 

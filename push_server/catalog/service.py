@@ -9,6 +9,7 @@ from sqlmodel import select
 
 from push_server import clock
 from push_server.catalog.models import Product, ProductHistory
+from push_server.customers.changes import NOBODY, Kind, note
 from push_server.db import SiteSession
 from push_server.errors import NotFound
 
@@ -47,9 +48,11 @@ def _upsert_sql() -> str:
             select :site, product_id, {names}, :now, :now from merged
             on conflict (site_id, product_id) do update set {sets}, updated_at = :now
             where ({was}) is distinct from ({now})
-            returning id, product_id, price, stock
+            returning id, product_id, price, stock, category, lifespan_days
         ), changes as (
             select written.*, stored.id is null as created,
+                   (stored.category, stored.lifespan_days) is distinct from (written.category, written.lifespan_days)
+                   as ruled,
                    (stored.price, stored.stock) is distinct from (written.price, written.stock) as priced
             from written left join product stored
               on stored.site_id = :site and stored.product_id = written.product_id
@@ -57,7 +60,9 @@ def _upsert_sql() -> str:
             insert into product_history (site_id, product_ref, at, price, stock)
             select :site, id, :now, price, stock from changes where created or priced
         )
-        select count(*) filter (where created) as created, count(*) filter (where not created) as updated from changes
+        select count(*) filter (where created) as created, count(*) filter (where not created) as updated,
+               count(*) filter (where ruled) as ruled
+        from changes
     """  # noqa: S608 - column names of our own
 
 
@@ -83,6 +88,8 @@ def upsert_products(session: SiteSession, rows: list[dict[str, Any]]) -> Upserte
         text("select pg_advisory_xact_lock(hashtextextended(:what, 0))"), {"what": f"catalog {session.site_id}"}
     )
     done = session.sql(_UPSERT, {"rows": json.dumps(rows), "site": session.site_id, "now": clock.now()}).one()
+    if done.ruled:  # rules ask category and lifespan, of everyone who bought the product
+        note(session.raw, session.site_id, [(NOBODY, Kind.CATALOGUE)])
     return Upserted(done.created, done.updated, len(rows) - done.created - done.updated)
 
 

@@ -5,7 +5,8 @@ imports do, would otherwise bring half of him back. The hash tells nothing of hi
 A new message with his id makes a new customer without a past.
 """
 
-from push_server.customers.identity import Connection, tables_of_customers
+from push_server.customers.changes import Kind, note
+from push_server.customers.identity import COUNTED, Connection, tables_of_customers
 
 # Bodies are found by his events and his orders: what of a message means neither is kept without its content anyway.
 # What he told of somebody else's order stays part of that order.
@@ -35,12 +36,15 @@ where seq = any(%(seqs)s) and site_id = %(site)s
 def erase(conn: Connection, site_id: int, customer_id: int) -> None:
     """Erase him. The tables are read from the database's own catalogue, so that none can be forgotten.
 
-    The caller holds the site's lock exclusively, so that nobody writes for him meanwhile.
+    The numbers of him in his memberships, which are counted, go with the note of it, within seconds. The
+    caller holds the site's lock exclusively, so that nobody writes for him meanwhile.
     """
     him: dict[str, object] = {"site": site_id, "id": customer_id}
     him["seqs"] = [seq for (seq,) in conn.execute(_SEQS, him)]
     for statement in (_ORDER_CHANGES, _UNKNOWN_BODIES, _BODIES):
         conn.execute(statement, him)
     for table in tables_of_customers(conn):
-        conn.execute(f"delete from {table.name} t where {table.where('id')}", him)  # noqa: S608
+        if table.name != COUNTED:
+            conn.execute(f"delete from {table.name} t where {table.where('id')}", him)  # noqa: S608
     conn.execute("delete from customer where site_id = %(site)s and id = %(id)s", him)
+    note(conn, site_id, [(customer_id, Kind.EVERYTHING)])

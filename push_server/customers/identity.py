@@ -12,17 +12,32 @@ for a customer whom a merge is taking away; a merge (or an erasure) holds it exc
 anything else in a transaction, since two holders of the shared lock who both want the exclusive one deadlock.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import msgspec
 import psycopg
 
+from push_server.customers.changes import Kind, note
 from push_server.customers.models import SCRAMBLED_ID
 
 Connection = psycopg.Connection[Any]
 
 _SITE_LOCK = 1 << 56  # apart from other advisory locks
+COUNTED = "segment_member"
+FOLLOWING = [COUNTED, "segment_due", "calendar"]
+"""Tables of what follows from customers' facts: a note of a change takes their rows away when he is gone."""
+
+_after_merges: list[Callable[[Connection, int, int], None]] = []
+
+
+def when_merged(do: Callable[[Connection, int, int], None]) -> None:
+    """From now on call this after each merge, in its transaction: with connection, site, and the customer who stays.
+
+    For parts that derive something from a customer's rows; the site's lock is held exclusively.
+    """
+    _after_merges.append(do)
 
 
 class Raced(Exception):
@@ -86,6 +101,7 @@ def _settle(conn: Connection, site_id: int, external_id: str | None, anonymous_i
                 else:
                     person = people.find(external_id, anonymous_id)
                 people.store()
+                note(conn, site_id, people.changes)
                 return person.final().id
         except (Raced, psycopg.errors.UniqueViolation):
             continue
@@ -95,6 +111,7 @@ class People:
     """Resolves many ids of one site at once: `load`, then `find` and `link` in the events' order, then `store`.
 
     Between load and store nothing touches the database, so the order of calls alone decides who is who.
+    `changes` is what the caller notes when he has stored.
     """
 
     def __init__(self, conn: Connection, site_id: int) -> None:
@@ -102,6 +119,7 @@ class People:
         self.known: dict[str, Person] = {}
         self.browsers: dict[str, Person] = {}
         self.merges: list[tuple[Person, Person]] = []
+        self.changes: list[tuple[int, int]] = []
         self._new: list[Person] = []
         self._named: list[Person] = []
         self._stored_browsers: dict[str, Person] = {}
@@ -169,6 +187,8 @@ class People:
             if done.rowcount != 1:
                 raise Raced
         self._store_browsers()
+        merged = [person for pair in self.merges for person in pair]
+        self.changes += [(person.id, Kind.EVERYTHING) for person in (*new, *self._named, *merged)]
 
     def _make(self, external_id: str | None, anonymous_id: str | None) -> Person:
         person = Person(0, external_id, anonymous_id)
@@ -236,11 +256,14 @@ def _array(texts: set[str]) -> str:
 def take_over(conn: Connection, site_id: int, gone: int, kept: int) -> None:
     """Move every row of customer `gone` to `kept`, fill gaps in his attributes, delete `gone`.
 
-    The tables are read from the database's own catalogue: deleting the customer cascades, so one left out would be
-    lost. The caller holds the site's lock exclusively.
+    Left behind is what change notes bring up to date (`FOLLOWING`): the caller writes them for both. The tables are
+    read from the database's own catalogue: deleting the customer cascades, so one left out would be lost. The caller
+    holds the site's lock exclusively.
     """
     ids = {"gone": gone, "kept": kept, "site": site_id}
     for table in tables_of_customers(conn):
+        if table.name in FOLLOWING:
+            continue
         where = table.where("gone")
         for columns in table.unique:
             same = "".join(f" and k.{column} is not distinct from t.{column}" for column in columns)
@@ -255,6 +278,8 @@ def take_over(conn: Connection, site_id: int, gone: int, kept: int) -> None:
         ids,
     )
     conn.execute("delete from customer where id = %(gone)s", ids)
+    for do in _after_merges:
+        do(conn, site_id, kept)
 
 
 class CustomerTable(NamedTuple):

@@ -6,6 +6,7 @@ from sqlalchemy import (
     BigInteger,
     Column,
     ForeignKey,
+    Identity,
     Index,
     Integer,
     PrimaryKeyConstraint,
@@ -16,10 +17,10 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlmodel import Field, SQLModel
 
-from push_server.db import SiteScoped, instant_field
+from push_server.db import Instant, SiteScoped, instant_field
 
 customer_sequence = Sequence("customer_seq", metadata=SQLModel.metadata)
 
@@ -57,4 +58,27 @@ customer_alias = Table(
     Column("anonymous_id", Text, nullable=False),
     Column("customer_id", Integer, ForeignKey("customer.id", ondelete="CASCADE"), nullable=False, index=True),
     PrimaryKeyConstraint("site_id", "anonymous_id"),
+)
+
+# What changed for whom: one row for each transaction that wrote facts, in that transaction; arrays of equal length.
+# Whoever keeps something that follows from customers' facts takes the rows away as he works them off (changes.py).
+change_note = Table(
+    "change_note",
+    SQLModel.metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("site_id", BigInteger, ForeignKey("site.id", ondelete="CASCADE"), nullable=False),
+    Column("noted_at", Instant, nullable=False, comment="the writer's now: no fact noted here is later"),
+    Column("customers", ARRAY(Integer), nullable=False),
+    Column("kinds", ARRAY(Integer), nullable=False, comment="an event name's dictionary id, or a changes.Kind"),
+    Index("change_note_of_site", "site_id", "id"),
+)
+
+# Customers to be looked at again when an instant comes that lay ahead as their facts were written.
+customer_due = Table(
+    "customer_due",
+    SQLModel.metadata,
+    Column("site_id", BigInteger, ForeignKey("site.id", ondelete="CASCADE"), nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("customer_id", Integer, nullable=False, index=True),
+    PrimaryKeyConstraint("site_id", "at", "customer_id"),
 )

@@ -7,6 +7,7 @@ from sqlalchemy import text
 from sqlmodel import select
 
 from push_server import clock
+from push_server.customers.changes import Kind, note
 from push_server.customers.erasure import erase
 from push_server.customers.identity import lock_site, resolve_customer
 from push_server.customers.models import Customer, customer_alias
@@ -52,6 +53,7 @@ def put_customer(session: SiteSession, external_id: str, change: Change) -> tupl
             {"now": clock.now(), "site": site_id, "id": customer_id},
         )
     _check_size(session, customer_id)
+    note(session.raw, site_id, [(customer_id, Kind.ATTRIBUTES)])
     statement = select(Customer).where(Customer.id == customer_id).execution_options(populate_existing=True)
     return session.exec(statement).one(), created
 

@@ -13,6 +13,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from push_server import clock
+from push_server.customers.changes import Kind, note
 from push_server.customers.identity import lock_site
 from push_server.db import Database, SiteSession
 from push_server.delivery.models import DeliveryState, Reason
@@ -95,13 +96,14 @@ def _write(session: SiteSession, settlements: Sequence[Settlement]) -> None:
     now = clock.now()
     # A merge moves deliveries, then subscriptions, holding this lock exclusively: so the two never deadlock.
     lock_site(session.raw, session.site_id)
-    session.raw.execute(
+    settled = session.raw.execute(
         """
         update delivery d set state = u.state, reason = u.reason, status_code = u.status_code, due_at = u.due_at,
                accepted_at = case when u.state = 'accepted' then %(now)s end, updated_at = %(now)s
         from unnest(%(ids)s::bigint[], %(attempts)s::int[], %(states)s::text[], %(reasons)s::text[],
                     %(codes)s::int[], %(due)s::timestamptz[]) as u(id, attempts, state, reason, status_code, due_at)
         where d.id = u.id and d.site_id = %(site)s and d.attempts = u.attempts and d.state in ('sending', 'queued')
+        returning d.customer_id, d.state
         """,
         {
             "site": session.site_id,
@@ -114,13 +116,18 @@ def _write(session: SiteSession, settlements: Sequence[Settlement]) -> None:
             "due": [one.due_at for one in settlements],
         },
     )
+    accepted = DeliveryState.ACCEPTED
+    changes = [(customer, int(Kind.MESSAGE)) for customer, state in settled if state == accepted]
     gone = [one.retire for one in settlements if one.retire is not None]
     if gone:
-        session.raw.execute(
+        ended = session.raw.execute(
             """
             update subscription set state = %(gone)s, ended_at = %(now)s, updated_at = %(now)s
             where id in (select id from subscription where id = any(%(ids)s) and site_id = %(site)s
                          and state = 'active' order by id for update)
+            returning customer_id
             """,
             {"gone": str(SubscriptionState.GONE), "now": now, "ids": gone, "site": session.site_id},
         )
+        changes += [(customer, int(Kind.SUBSCRIPTION)) for (customer,) in ended]
+    note(session.raw, session.site_id, changes)

@@ -9,15 +9,18 @@ commit.
 
 import asyncio
 from dataclasses import dataclass
+from datetime import timedelta
 
 import psycopg
 from psycopg.pq import TransactionStatus
 
+from push_server import clock
+from push_server.customers.changes import Kind, due, note
 from push_server.customers.identity import Connection, People, Person, Raced, begin_locked
 from push_server.customers.traits import Patch, apply_patches
 from push_server.errors import Conflict, HomingError, Invalid
 from push_server.events.followers import Follower, Told, follower_of
-from push_server.events.intake import Item
+from push_server.events.intake import EPOCH, Item, micros_since_epoch
 from push_server.events.models import SEQ_BLOCK
 from push_server.events.order_store import Derived, derive_orders, line_terms
 from push_server.events.rows import Rows
@@ -144,9 +147,12 @@ class Committer:
                 followed.setdefault(follower, []).append(Told(item.fact, person.id, item.ts, seq))
             if item.name is not None and (item.order is None or item.order.kind != "completed"):
                 events.append((item, person.id, seq))
+        changes = _Changes(people.changes)
         if orders:
-            completed = derive_orders(conn, site_id, orders, self.terms)
-            events += [(first.item, first.customer, first.seq) for first in completed]
+            stored = derive_orders(conn, site_id, orders, self.terms)
+            events += [(first.item, first.customer, first.seq) for first in stored.completed]
+            changes.pairs.update((customer, Kind.ORDERS) for customer in stored.customers)
+            changes.instants.update(stored.instants)
         whole = {seq for _, _, seq in events}
         for item, seq, received in bodies:
             rows.body(item, site_id, seq, received, whole=seq in whole)
@@ -154,15 +160,20 @@ class Committer:
             follower.write(conn, site_id, told)
         names, products, categories = (self.terms.of(site_id, what) for what in (EVENT, PRODUCT, CATEGORY))
         for item, customer, seq in events:
+            kind = names[item.name or ""]
+            changes.pairs.add((customer, kind))
+            changes.instants.add((customer, item.ts))
             rows.event(
                 item,
-                names[item.name or ""],
+                kind,
                 customer,
                 seq,
                 None if item.product_id is None else products[item.product_id],
                 None if item.category is None else categories[item.category],
             )
         apply_patches(conn, site_id, patches)
+        changes.pairs.update((customer, Kind.ATTRIBUTES) for customer in patches)
+        changes.write(conn, site_id)
 
     def _draw(self, conn: Connection, count: int) -> list[int]:
         """Numbers for `count` rows, ascending within this process; drawn in blocks, so gaps are normal."""
@@ -181,6 +192,21 @@ class Committer:
             else:
                 self._sequence[0] = block[len(part) :]
         return numbers
+
+
+class _Changes:
+    """What is noted of a transaction. `instants` (customer, microseconds since EPOCH) matter if they lie ahead."""
+
+    def __init__(self, pairs: list[tuple[int, int]]) -> None:
+        self.pairs = set(pairs)
+        self.instants: set[tuple[int, int]] = set()
+
+    def write(self, conn: Connection, site_id: int) -> None:
+        note(conn, site_id, self.pairs)
+        now = micros_since_epoch(clock.now())
+        ahead = [(customer, EPOCH + timedelta(microseconds=ts)) for customer, ts in self.instants if ts > now]
+        if ahead:
+            due(conn, site_id, ahead)
 
 
 def _person(people: People, item: Item) -> Person:

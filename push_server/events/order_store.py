@@ -33,6 +33,17 @@ class Derived(NamedTuple):
     item: Item
 
 
+class Stored(NamedTuple):
+    """The completions that were new: an order is completed once, whatever comes again under its id.
+
+    `customers` whose orders changed, and the `instants` at which something begins or ends to count for a customer.
+    """
+
+    completed: list[Derived]
+    customers: set[int]
+    instants: set[tuple[int, int]]
+
+
 class _Order(NamedTuple):
     ref: int
     order_id: str
@@ -43,11 +54,8 @@ class _Order(NamedTuple):
     lines: list[Line]
 
 
-def derive_orders(conn: Connection, site_id: int, events: Sequence[Derived], terms: Terms) -> list[Derived]:
-    """Store the facts and rebuild the versions of the orders they concern.
-
-    Returns the completions that were new: an order is completed once, whatever comes again under its id.
-    """
+def derive_orders(conn: Connection, site_id: int, events: Sequence[Derived], terms: Terms) -> Stored:
+    """Store the facts and rebuild the versions of the orders they concern."""
     _lock(conn, site_id, {event.fact.order_id for event in events})
     completions: dict[str, Derived] = {}
     for event in events:
@@ -58,7 +66,7 @@ def derive_orders(conn: Connection, site_id: int, events: Sequence[Derived], ter
     _insert_changes(conn, site_id, changes)
     concerned = sorted(new | {event.fact.order_id for event in changes})
     if not concerned:
-        return []
+        return Stored([], set(), set())
     orders = _read_orders(conn, site_id, concerned)
     if changes:
         refs = [order.ref for order in orders if order.order_id not in new]
@@ -67,7 +75,15 @@ def derive_orders(conn: Connection, site_id: int, events: Sequence[Derived], ter
     told = _read_changes(conn, site_id, concerned)
     rebuilt = [(order, versions(order.ts, order.value, order.lines, told[order.order_id])) for order in orders]
     _write_versions(conn, site_id, rebuilt, terms)
-    return [event for order_id, event in completions.items() if order_id in new]
+    edges = {
+        (order.customer, edge)
+        for order, found in rebuilt
+        for version in found
+        for edge in (version.since, version.until)
+        if edge is not None
+    }
+    completed = [event for order_id, event in completions.items() if order_id in new]
+    return Stored(completed, {order.customer for order in orders}, edges)
 
 
 def _lock(conn: Connection, site_id: int, order_ids: set[str]) -> None:

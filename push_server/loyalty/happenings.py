@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from push_server import clock
+from push_server.customers.changes import Kind, due, note
 from push_server.customers.identity import Connection
 from push_server.errors import Fault
 from push_server.events.followers import Told
@@ -97,6 +98,8 @@ class LoyaltyEvents:
                     [each.fact.tier for each in tiers],
                 ],
             )
+            note(conn, site_id, [(each.customer, Kind.LOYALTY) for each in tiers])
+            due(conn, site_id, [(each.customer, EPOCH + timedelta(microseconds=each.ts)) for each in tiers])
 
 
 def _points(properties: Mapping[str, Any], path: str, faults: list[Fault]) -> int:

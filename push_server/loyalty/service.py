@@ -8,6 +8,7 @@ import psycopg
 from sqlalchemy import text
 
 from push_server import clock
+from push_server.customers.changes import note
 from push_server.customers.identity import Connection, People, Raced, lock_site
 from push_server.db import SiteSession
 from push_server.errors import Conflict, Fault
@@ -102,6 +103,7 @@ def _customers(conn: Connection, site_id: int, external_ids: set[str]) -> dict[s
                 people.load(external_ids, set())
                 found = {id: people.find(id, None) for id in sorted(external_ids)}
                 people.store()
+                note(conn, site_id, people.changes)
                 return {id: person.id for id, person in found.items()}
         except (Raced, psycopg.errors.UniqueViolation):
             continue

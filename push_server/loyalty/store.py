@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from push_server.customers.changes import Kind, due, note
 from push_server.customers.identity import Connection
 from push_server.loyalty.points import NEVER, Lot, Redemption, settle, versions
 
@@ -77,6 +78,7 @@ def take_lots(conn: Connection, site_id: int, facts: Sequence[LotFact], now: dat
         if not same or fact.earned_at not in (None, was.earned_at):
             taken.other.add(fact.lot_id)
     _rebuild(conn, site_id, {fact.customer for fact in facts if fact.lot_id in taken.new}, None)
+    due(conn, site_id, [(fact.customer, fact.earned_at) for fact in facts if fact.earned_at is not None])
     return taken
 
 
@@ -104,6 +106,7 @@ def take_redemptions(conn: Connection, site_id: int, facts: Sequence[RedemptionF
     refs = dict(new.fetchall())
     taken = Taken(set(refs))
     _rebuild(conn, site_id, {fact.customer for fact in facts if fact.redemption_id in refs}, set(refs.values()))
+    due(conn, site_id, [(fact.customer, fact.at) for fact in facts if fact.at is not None])
     rows = conn.execute(
         "select redemption_id, customer_id, points, at, state from points_redemption"
         " where site_id = %s and redemption_id = any(%s)",
@@ -129,6 +132,18 @@ def lock_customers(conn: Connection, site_id: int, customers: set[int]) -> None:
         " (select distinct (id & %s)::bigint as bucket from unnest(%s::int[]) as id order by 1) as b",
         [_LOCK | site_id * _LOCKS_PER_SITE, _LOCKS_PER_SITE - 1, list(customers)],
     )
+
+
+def draw_together(conn: Connection, site_id: int, customer: int) -> None:
+    """Draw anew for a customer who has taken over another one's lots and redemptions, from all of them as one account.
+
+    Where nothing has been spent there is nothing to decide. The site's lock, held exclusively, keeps all others out.
+    """
+    spent = conn.execute(
+        "select 1 from points_redemption where site_id = %s and customer_id = %s limit 1", [site_id, customer]
+    )
+    if spent.fetchone():
+        _rebuild(conn, site_id, {customer}, None)
 
 
 def _rebuild(conn: Connection, site_id: int, customers: set[int], new: set[int] | None) -> None:
@@ -165,6 +180,7 @@ def _rebuild(conn: Connection, site_id: int, customers: set[int], new: set[int] 
     ):
         for row in rows:
             copy.write_row(row)
+    note(conn, site_id, [(customer, Kind.LOYALTY) for customer in ids])
 
 
 def _read_lots(conn: Connection, site_id: int, customers: set[int]) -> dict[int, list[Lot]]:

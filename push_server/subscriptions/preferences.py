@@ -8,6 +8,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, 
 from pydantic_core import PydanticCustomError
 
 from push_server import clock
+from push_server.customers.changes import Kind, note
 from push_server.fields import BrowserBody
 from push_server.http import session_of
 from push_server.sites.access import browser_caller
@@ -90,6 +91,7 @@ def put_preferences(body: PreferencesIn, request: Request) -> PreferencesOut:
     subscription.updated_at = clock.now()
     session.add(subscription)
     session.flush()
+    note(session.raw, session.site_id, [(subscription.customer_id, Kind.SUBSCRIPTION)])
     return _out(subscription)
 
 

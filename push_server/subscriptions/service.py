@@ -8,6 +8,7 @@ from sqlalchemy import text
 from sqlmodel import select
 
 from push_server import clock, security
+from push_server.customers.changes import Kind, note
 from push_server.customers.identity import merge, resolve_customer
 from push_server.db import SiteSession
 from push_server.errors import Fault, Invalid, NotFound
@@ -82,6 +83,11 @@ def subscribe(session: SiteSession, given: OptIn) -> Stored:
             ),
             {"zone": given.time_zone, "now": clock.now(), "site": session.site_id, "id": customer_id},
         )
+    before = {held[digest].customer_id for digest in digests if digest in held}
+    changes = [(customer, Kind.SUBSCRIPTION) for customer in (customer_id, *before)]
+    if given.time_zone is not None:
+        changes.append((customer_id, Kind.ATTRIBUTES))
+    note(session.raw, session.site_id, changes)
     return Stored(row.public_id, row.created)
 
 
@@ -128,13 +134,14 @@ def _digest(endpoint: str) -> bytes:
 
 
 def _end(session: SiteSession, digest: bytes, state: SubscriptionState) -> None:
-    session.sql(
+    ended = session.sql(
         text(
             "update subscription set state = :state, ended_at = :now, updated_at = :now"
-            " where site_id = :site and endpoint_hash = :digest and state = 'active'"
+            " where site_id = :site and endpoint_hash = :digest and state = 'active' returning customer_id"
         ),
         {"state": state, "now": clock.now(), "site": session.site_id, "digest": digest},
     )
+    note(session.raw, session.site_id, [(customer, Kind.SUBSCRIPTION) for customer in ended.scalars()])
 
 
 def _lock(session: SiteSession, digests: list[bytes]) -> dict[bytes, Subscription]:

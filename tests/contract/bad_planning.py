@@ -54,6 +54,8 @@ PLANNING = [
     Bad("POST", f"{SEGMENTS}/{NO_ID}/diff", 404, "no_such_segment", json={"rule": EVERYONE}),
     Bad("POST", f"{SEGMENTS}/none/diff", 404, "no_such_segment", json={"rule": EVERYONE}),
     Bad("POST", f"{SEGMENTS}/{NO_ID}/diff", 422, "invalid", json={}, fault="$.rule"),
+    Bad("POST", f"{SEGMENTS}/{NO_ID}/export", 404, "no_such_segment"),
+    Bad("POST", f"{SEGMENTS}/none/export", 404, "no_such_segment"),
     estimate(""),
     estimate("x" * 65),
 ]
