@@ -209,8 +209,8 @@ CASES += [
 
 
 def test_fine_print(db: Database) -> None:
-    shop = Shop(db, PEOPLE)
-    for title, node, at, expected in CASES:
-        found, _lowered = shop.members(node, at)
-        wrong = {way: sorted(members) for way, members in found.items() if members != expected}
-        assert not wrong, f"{title}: expected {sorted(expected)}, but {wrong}"
+    with Shop(db, PEOPLE) as shop:
+        for title, node, at, expected in CASES:
+            found, _lowered = shop.members(node, at)
+            wrong = {way: sorted(members) for way, members in found.items() if members != expected}
+            assert not wrong, f"{title}: expected {sorted(expected)}, but {wrong}"

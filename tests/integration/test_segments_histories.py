@@ -189,8 +189,8 @@ ORDERS: list[tuple[str, dict[str, Any], datetime, set[str]]] = [
 
 @pytest.mark.parametrize(("people", "cases"), [(PEOPLE, CASES), (HUNGRY, MEALS), (CARTS, ORDERS)])
 def test_edges(db: Database, people: list[Shopper], cases: list[Any]) -> None:
-    shop = Shop(db, people)
-    for title, node, at, expected in cases:
-        found, _lowered = shop.members(node, at)
-        wrong = {way: sorted(members) for way, members in found.items() if members != expected}
-        assert not wrong, f"{title}: expected {sorted(expected)}, but {wrong}"
+    with Shop(db, people) as shop:
+        for title, node, at, expected in cases:
+            found, _lowered = shop.members(node, at)
+            wrong = {way: sorted(members) for way, members in found.items() if members != expected}
+            assert not wrong, f"{title}: expected {sorted(expected)}, but {wrong}"
