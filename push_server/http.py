@@ -23,6 +23,7 @@ from sqlmodel import SQLModel
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.responses import StreamingResponse
 from starlette.types import Message, Receive
 
 from push_server import clock, errors, security
@@ -177,7 +178,13 @@ def _finish(session: SiteSession, request: Request, response: Response) -> None:
     if response.status_code >= 400:
         session.rollback()
         return
-    if key is not None:
+    if key is not None and isinstance(response, StreamingResponse):
+        # a stream only reads: asked again, it is read again
+        session.sql(
+            text("delete from idempotency_key where site_id = :site and key = :key"),
+            {"site": session.site_id, "key": key},
+        )
+    elif key is not None:
         session.sql(
             text("update idempotency_key set status = :status, body = :body where site_id = :site and key = :key"),
             {"status": response.status_code, "body": _sealed(response), "site": session.site_id, "key": key},

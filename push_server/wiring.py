@@ -6,11 +6,14 @@ from typing import Any
 from fastapi import APIRouter
 
 import push_server.audiences.api
+import push_server.audiences.export_api
 import push_server.audiences.refresh
+import push_server.audiences.what_if_api
 import push_server.campaigns.api
 import push_server.campaigns.service
 import push_server.catalog.api
 import push_server.customers.api
+import push_server.customers.identity
 import push_server.delivery.api
 import push_server.delivery.sweep
 import push_server.events.export_api
@@ -20,6 +23,7 @@ import push_server.events.partitions
 import push_server.events.read_api
 import push_server.loyalty.api
 import push_server.loyalty.happenings
+import push_server.loyalty.store
 import push_server.sdk.api
 import push_server.sites.api
 import push_server.sites.keys_api
@@ -31,6 +35,7 @@ from push_server.db import Database
 Tick = tuple[str, float, Callable[[Database], Any]]
 
 push_server.events.followers.follow(push_server.loyalty.happenings.LoyaltyEvents())
+push_server.customers.identity.when_merged(push_server.loyalty.store.draw_together)
 
 
 def routers() -> list[APIRouter]:
@@ -44,6 +49,8 @@ def routers() -> list[APIRouter]:
         push_server.subscriptions.api.router,
         push_server.events.read_api.router,
         push_server.events.export_api.router,
+        push_server.audiences.export_api.router,
+        push_server.audiences.what_if_api.router,
         push_server.audiences.api.router,  # before customers, whose ids take slashes
         push_server.loyalty.api.router,
         push_server.customers.api.router,

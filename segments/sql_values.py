@@ -1,8 +1,7 @@
 """One JSON value against one operator, as SQL that is true or false but never null.
 
 A missing value (SQL null or JSON null) makes every operator false, except `ne`, `not_in` (true) and `exists: false`.
-Text that is no date, or a date that does not exist, is no error: the operators of time are false for it. Where a cast
-could fail, CASE keeps it behind the test of its text, since PostgreSQL promises no order within AND.
+Text that is no date, or a date that does not exist, is no error: the operators of time are false for it.
 """
 
 import json
@@ -14,33 +13,28 @@ from typing import Any
 
 from sqlalchemy import (
     ARRAY,
-    TIMESTAMP,
     ColumnElement,
-    Date,
     DateTime,
     Integer,
     Numeric,
     Text,
-    and_,
     any_,
     case,
     cast,
     false,
     func,
     literal,
-    literal_column,
     not_,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
 from segments.core import Op, Test
-from segments.moments import DATE, INSTANT_PATTERN, LOCAL_PATTERN, OFFSET, TIME
+from segments.sql_dates import as_instant, as_text
 
 Truth = ColumnElement[bool]
 Value = ColumnElement[Any]
 
 _INSTANT = DateTime(timezone=True)
-_DAY_PATTERN = f"^{DATE}({TIME}{OFFSET}?)?$"
 
 
 def holds(test: Test, value: Value, at: datetime, zone: str) -> Truth:
@@ -73,42 +67,9 @@ def known(value: Value) -> Truth:
     return func.coalesce(func.jsonb_typeof(value) != "null", false())
 
 
-def as_text(value: Value) -> Value:
-    """A JSON string's text (of other values, their JSON)."""
-    return value.op("#>>")(literal_column("'{}'"))
-
-
 def as_number(value: Value) -> Value:
     """A JSON number, exact; SQL null for anything else. Text is no number."""
     return case((func.jsonb_typeof(value) == "number", cast(value, Numeric)))
-
-
-def as_instant(value: Value, zone: str) -> Value:
-    """The instant that a JSON string writes; SQL null when it writes none."""
-    raw = as_text(value)
-    exact = func.regexp_replace(raw, r"(\.\d{6})\d+", r"\1")  # microseconds, cut off
-    local = func.timezone(zone, cast(exact, TIMESTAMP))
-    return case(
-        (raw.bool_op("~")(LOCAL_PATTERN), case((_day_exists(raw), local))),
-        (raw.bool_op("~")(INSTANT_PATTERN), case((_day_exists(raw), cast(exact, _INSTANT)))),
-    )
-
-
-def month_and_day(value: Value) -> Value:
-    """`02-29` of `1992-02-29`, where `is_day` holds; whatever stands there otherwise."""
-    return func.substr(as_text(value), 6, 5)
-
-
-def is_day(value: Value) -> Truth:
-    """Whether a JSON string writes a date that exists, with or without a time."""
-    raw = as_text(value)
-    return case((raw.bool_op("~")(_DAY_PATTERN), _day_exists(raw)), else_=false())
-
-
-def _day_exists(raw: Value) -> Truth:
-    first = cast(func.substr(raw, 1, 7).op("||")("-01"), Date)
-    last = func.extract("day", first + literal_column("interval '1 month -1 day'"))
-    return cast(func.substr(raw, 9, 2), Integer) <= last
 
 
 def _by_type(value: Value, **truths: Truth) -> Truth:
@@ -120,7 +81,8 @@ def _ordered(op: Op, operand: Any, value: Value, at: datetime, zone: str) -> Tru
     instant = as_instant(value, zone)
     if isinstance(operand, timedelta):
         start, end = (at - operand, at) if op is Op.WITHIN_LAST else (at, at + operand)
-        return func.coalesce(and_(instant > _instant(start), instant <= _instant(end)), false())
+        # a range asks for the instant once, which costs far more to read than to compare
+        return func.coalesce(func.tstzrange(_instant(start), _instant(end), "(]").bool_op("@>")(instant), false())
     first = _entries(operand)[0]
     number = isinstance(first, Decimal)
     measured = as_number(value) if number else instant

@@ -1,14 +1,16 @@
 """`/v1/segments`: stored rules, their members, and estimates; `/v1/customers/{external_id}/segments`."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import Depends, Path, Query, Request, Response
+from fastapi import Depends, Header, Path, Query, Request, Response
 from pydantic import AfterValidator, BaseModel, Field, JsonValue
 
 from push_server import clock, http
 from push_server.audiences import service
+from push_server.audiences.editor import newest_only
 from push_server.audiences.estimate import estimate
+from push_server.audiences.instants import When, instant, zone_of
 from push_server.audiences.models import Segment, SegmentState
 from push_server.customers.service import find_customer
 from push_server.errors import Fault, Invalid
@@ -16,7 +18,6 @@ from push_server.fields import Body, Cursor, Limit, Name, storable
 from push_server.http import Page, cursor_id, encode_cursor, session_of
 from push_server.sites.access import Principal, require
 from push_server.sites.models import Scope
-from segments.moments import read_moment
 
 router = http.router("segments")
 
@@ -31,9 +32,17 @@ Rule = Annotated[
     ),
 ]
 
-At = Annotated[str, Field(description="RFC 3339, from 1970 to 2199", examples=["2024-05-31T09:00:00Z"])]
+Editor = Annotated[
+    str | None,
+    Header(
+        alias="Homing-Editor",
+        min_length=1,
+        max_length=64,
+        description="names whoever edits; a newer request of the same editor cancels this one, which answers 409"
+        " `superseded`",
+    ),
+]
 NOT_GIVEN: Any = None  # a null that is written out is a fault
-_EARLIEST, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 
 
 class SegmentIn(Body):
@@ -109,7 +118,7 @@ class EstimateIn(Body):
     """A rule, and the instant to count at (now)."""
 
     rule: Rule
-    at: At = NOT_GIVEN
+    at: When = NOT_GIVEN
 
 
 class EstimateOut(BaseModel):
@@ -140,10 +149,12 @@ def get_segments(request: Request, _principal: Reader, limit: Limit = 50, cursor
 
 
 @router.post("/v1/segments/estimate")
-def post_estimate(body: EstimateIn, request: Request, _principal: Reader) -> EstimateOut:
+def post_estimate(body: EstimateIn, request: Request, principal: Reader, editor: Editor = None) -> EstimateOut:
     """Count who a rule would find, without storing anything."""
-    at = _instant(body.at) if "at" in body.model_fields_set else clock.now()
-    found = estimate(session_of(request), body.rule, at)
+    session = session_of(request)
+    at = instant(body.at, "$.at", zone_of(session)) if "at" in body.model_fields_set else clock.now()
+    with newest_only(session, principal.key_id, editor):
+        found = estimate(session, body.rule, at)
     return EstimateOut(
         size=found.size,
         reachable=found.reachable,
@@ -231,13 +242,3 @@ def _out(segment: Segment, fresh_at: datetime | None) -> SegmentOut:
         state=str(segment.state),
         progress=1.0 if is_ready else 0.0,
     )
-
-
-def _instant(text: str) -> datetime:
-    moment = read_moment(text, UTC)
-    if moment is None or not _EARLIEST <= moment.at < _LATEST:
-        raise Invalid(
-            "`at` must be an instant such as 2024-05-31T09:00:00Z, from 1970 to 2199.",
-            faults=[Fault("$.at", "must be an RFC 3339 instant from 1970 to 2199", "bad_date")],
-        )
-    return moment.at

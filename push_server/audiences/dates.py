@@ -23,7 +23,7 @@ from sqlmodel import col
 from push_server.audiences.models import calendar, calendar_attribute
 from push_server.customers.models import Customer
 from push_server.db import SiteSession
-from segments.sql_values import as_instant, is_day, month_and_day
+from segments.sql_dates import as_instant, is_day, month_and_day
 
 
 def keep_dates(session: SiteSession, attributes: Iterable[str], zone: str) -> None:

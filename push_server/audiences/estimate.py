@@ -5,15 +5,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import CTE, Select, Subquery, func, select
 from sqlmodel import col
 
+from push_server.audiences.reach import active
 from push_server.audiences.rules import SiteRules, evaluation
 from push_server.customers.models import Customer
 from push_server.db import SiteSession
-from push_server.subscriptions.models import Subscription, SubscriptionState
 from segments.core import Attribute, leaves
-from segments.sql_values import known
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,20 +30,23 @@ def estimate(session: SiteSession, rule: Any, at: datetime) -> Estimate:
     began = time.perf_counter()
     rules = SiteRules(session)
     read = rules.parse(rule)
-    found = rules.members(read, at).subquery()
-    active = select(col(Subscription.customer_id)).where(
-        col(Subscription.site_id) == session.site_id, col(Subscription.state) == SubscriptionState.ACTIVE
-    )
-    counted = select(func.count(), func.count().filter(found.c.customer_id.in_(active))).select_from(found)
     names = sorted({leaf.name for leaf in leaves(read.lower()) if isinstance(leaf, Attribute)})
+    counted = _counted(rules.members(read, at).cte("found")).subquery()
+    # one statement, so that all the counts are of one moment
+    both = select(counted, _missing(session, names)) if names else select(counted)
     with evaluation(session):
-        size, reachable = session.sql(counted).one()
-        missing = _missing(session, names) if names else {}
-    return Estimate(size, reachable, missing, round((time.perf_counter() - began) * 1000))
+        size, reachable, *missing = session.sql(both).one()
+    took_ms = round((time.perf_counter() - began) * 1000)
+    return Estimate(size, reachable, dict(zip(names, missing, strict=True)), took_ms)
 
 
-def _missing(session: SiteSession, names: list[str]) -> dict[str, int]:
+def _counted(found: CTE) -> Select[int, int]:
+    reachable = select(func.count()).select_from(found).where(found.c.customer_id.in_(active()))
+    size = select(func.count()).select_from(found)
+    return select(size.scalar_subquery().label("size"), reachable.scalar_subquery().label("reachable"))
+
+
+def _missing(session: SiteSession, names: list[str]) -> Subquery:
     attributes = col(Customer.attributes)
-    counts = [func.count().filter(~known(attributes.op("->")(name))) for name in names]
-    row = session.sql(select(*counts).where(col(Customer.site_id) == session.site_id)).one()
-    return dict(zip(names, row, strict=True))
+    counts = [func.count().filter(attributes.op("->>")(name).is_(None)) for name in names]  # a JSON null is none, too
+    return select(*counts).where(col(Customer.site_id) == session.site_id).subquery()

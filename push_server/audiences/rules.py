@@ -1,5 +1,7 @@
 """The rule language bound to a site: its zone, its dictionary, its tables and its other segments."""
 
+import math
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -58,9 +60,10 @@ class SiteRules:
 
     def members(self, rule: segments.Rule, at: datetime) -> Select[Any]:
         """A select of the `customer_id` of each member at the instant."""
-        return segments.compile(rule.lower(), self._binding(), at)
+        return segments.compile(rule.lower(), self.binding(), at)
 
-    def _binding(self) -> segments.Binding:
+    def binding(self) -> segments.Binding:
+        """The host as statements of rules need it."""
         return segments.Binding(
             site_id=self.session.site_id,
             zone=self.zone,
@@ -139,16 +142,20 @@ _TUNED = text(
 
 @contextmanager
 def evaluation(session: SiteSession, seconds: float | None = None) -> Iterator[None]:
-    """Statements of rules run in here, bounded in time (None: as the settings say): 422 when one takes longer."""
+    """Statements of rules run in here, each bounded in time (HOMING_RULE_TIMEOUT): 422 when one takes longer.
+
+    One that somebody cancels before its time is up stays the OperationalError that it is.
+    """
     seconds = settings().rule_timeout if seconds is None else seconds
     before = session.sql(text("select current_setting('statement_timeout')")).scalar_one()
-    session.sql(_TUNED, {"timeout": f"{round(seconds * 1000)}ms"})
+    session.sql(_TUNED, {"timeout": f"{max(1, math.ceil(seconds * 1000))}ms"})
+    began = time.monotonic()
     try:
         yield
     except OperationalError as error:
-        if isinstance(error.orig, psycopg.errors.QueryCanceled):
+        if isinstance(error.orig, psycopg.errors.QueryCanceled) and time.monotonic() - began >= seconds:
             raise Invalid(
-                f"Finding the members took longer than {seconds:g} s and was stopped. Narrow the windows, or split"
+                f"Finding the members took longer than {seconds:.3g} s and was stopped. Narrow the windows, or split"
                 " the rule into segments of its own.",
                 code="rule_too_slow",
             ) from None

@@ -11,7 +11,7 @@ from push_server.app import create_app
 from push_server.db import Database
 from push_server.http import PROBLEM
 from push_server.sites.service import NewSite, create_site
-from tests.contract import bad_browser, bad_loyalty, bad_management
+from tests.contract import bad_browser, bad_loyalty, bad_management, bad_planning
 from tests.contract.bad import Bad
 
 TABLE = {
@@ -23,6 +23,7 @@ TABLE = {
     "loyalty": bad_loyalty.LOYALTY,
     "site": bad_management.SITES,
     "segments": bad_management.SEGMENTS,
+    "planning": bad_planning.PLANNING,
     "campaigns": bad_management.CAMPAIGNS,
 }
 

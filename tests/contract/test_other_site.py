@@ -12,6 +12,7 @@ from push_server.sites.service import create_site
 # A good body for each call that wants one, so that nothing but the object's owner can be the reason to refuse.
 BODIES: dict[tuple[str, str], Any] = {
     ("PATCH", "/v1/segments/{segment_id}"): {"name": "Mine now"},
+    ("POST", "/v1/segments/{segment_id}/diff"): {"rule": {"version": 1, "where": {"all": []}}},
     ("POST", "/v1/campaigns/{campaign_id}/test"): {"customer": "u1"},
 }
 # Addressed by the shop's own id, so that it makes a customer of its own site.

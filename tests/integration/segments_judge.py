@@ -62,6 +62,7 @@ class Judge:
     zone: str
     catalogue: dict[str, str | None]
     t: datetime
+    segments: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def members(self, rule: dict[str, Any]) -> set[str]:
         return {shopper.id for shopper in self.shoppers if self.holds(rule["where"], shopper)}
@@ -92,6 +93,8 @@ class Judge:
             sent = [each for each in who.messages if asked.get("campaign", each.campaign) == each.campaign]
             outcomes = [ts for each in sent if not each.is_test for ts in self.outcomes(each, asked["outcome"], who)]
             return any(self.in_window(ts, asked) for ts in outcomes)
+        if "segment" in node:
+            return self.holds(self.segments[node["segment"]], who)
         if "points" in node:
             return self.points(node["points"], who)
         if "tier" in node:
@@ -183,7 +186,10 @@ class Judge:
             read = datetime.fromisoformat(value)
         except ValueError:
             return None
-        return read if read.tzinfo else read.replace(tzinfo=ZoneInfo(self.zone))
+        if read.tzinfo:
+            return read
+        # a local time that the clocks skip, or show twice, is the later one
+        return max(read.replace(tzinfo=ZoneInfo(self.zone), fold=fold).astimezone(UTC) for fold in (0, 1))
 
     def celebrates(self, value: Any, span: str, who: Shopper) -> bool:
         if self.instant(value) is None:
@@ -248,8 +254,10 @@ class Judge:
     def line(self, line: dict[str, Any]) -> dict[str, Any]:
         full = {"quantity": 1, **line}
         full["revenue"] = Decimal(str(line.get("price", 0))) * Decimal(str(full["quantity"]))
+        product = article(line)
+        full["product_id"] = product
         if line.get("category") is None:
-            full["category"] = self.catalogue.get(line.get("product_id", ""))
+            full["category"] = self.catalogue.get(product or "")
         return full
 
     def aggregate(self, node: dict[str, Any], found: list[tuple[datetime, dict[str, Any], Decimal | None]]) -> bool:
@@ -286,7 +294,7 @@ def give_back(lines: list[dict[str, Any]], back: dict[str, Any]) -> Decimal:
     worth, missing = Decimal(0), Decimal(str(back.get("quantity", 1)))
     for line in list(lines):
         quantity = Decimal(str(line.get("quantity", 1)))
-        if missing <= 0 or line.get("product_id") != back["product_id"]:
+        if missing <= 0 or article(line) != back["product_id"]:
             continue
         taken = min(missing, quantity)
         worth += taken * Decimal(str(line.get("price", 0)))
@@ -295,6 +303,12 @@ def give_back(lines: list[dict[str, Any]], back: dict[str, Any]) -> Decimal:
         if line["quantity"] == 0:
             lines.remove(line)
     return worth
+
+
+def article(line: dict[str, Any]) -> str | None:
+    """What was bought; a number is the same id as its text."""
+    found = line.get("product_id") or line.get("sku")
+    return None if found is None else str(found)
 
 
 def made(function: str, values: list[Any]) -> Any:

@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
-from itertools import pairwise, product
+from itertools import pairwise
+from itertools import product as chains
 from typing import Any
 
-from tests.integration.segments_judge import Judge, Shopper, compare, length, made, number, same
+from tests.integration.segments_judge import Judge, Shopper, article, compare, length, made, number, same
 
 FUNCTIONS = ("sum", "avg", "min", "max", "distinct")
 
@@ -93,10 +94,8 @@ class HistoryJudge(Judge):
         return {id: sum(order.value for order in found) for id, found in orders.items()}
 
     def runs_out(self, ahead: timedelta, who: Shopper) -> bool:
-        for article, days in self.lifespans.items():
-            bought = [
-                order.at for order in self.orders(who) for line in order.lines if line.get("product_id") == article
-            ]
+        for product, days in self.lifespans.items():
+            bought = [order.at for order in self.orders(who) for line in order.lines if article(line) == product]
             if bought and self.t < max(bought) + timedelta(days=days) <= self.t + ahead:
                 return True
         return False
@@ -123,7 +122,7 @@ class HistoryJudge(Judge):
         absent = steps.pop() if node["sequence"][-1].get("absent") else None
         newest = [
             chain[-1]
-            for chain in product(*steps)
+            for chain in chains(*steps)
             if self.in_window(chain[0], {"within": node["within"]} if "within" in node else {})
             and all(earlier < later for earlier, later in pairwise(chain))
         ]

@@ -392,7 +392,6 @@ BAD = [
     ("GET", "/v1/segments/{id}/members?cursor=WyJhIl0", None, 400, None),
     ("GET", "/v1/segments/{id}/members?as_of=2024-01-01T00:00:00Z", None, 422, ["query:as_of"]),
     ("GET", "/v1/segments/{id}/explain/a", None, 404, None),
-    ("POST", "/v1/segments/{id}/export", {}, 404, None),
 ]
 
 
