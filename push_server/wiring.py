@@ -6,6 +6,7 @@ from typing import Any
 from fastapi import APIRouter
 
 import push_server.audiences.api
+import push_server.audiences.explain_api
 import push_server.audiences.export_api
 import push_server.audiences.refresh
 import push_server.audiences.what_if_api
@@ -49,6 +50,7 @@ def routers() -> list[APIRouter]:
         push_server.subscriptions.api.router,
         push_server.events.read_api.router,
         push_server.events.export_api.router,
+        push_server.audiences.explain_api.router,
         push_server.audiences.export_api.router,
         push_server.audiences.what_if_api.router,
         push_server.audiences.api.router,  # before customers, whose ids take slashes
