@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -23,6 +24,7 @@ from bench import segments_copy, segments_data, segments_load
 from bench.segments_data import Shop, customers_at, draw
 from push_server.db import Database
 from push_server.embedded.postgres import EmbeddedPostgres
+from push_server.embedded.process import command_line
 from push_server.migrations import upgrade
 from push_server.settings import settings
 from push_server.sites.service import create_site
@@ -100,6 +102,7 @@ def _build(home: Path, scale: float, console: Console) -> None:
 @contextmanager
 def _running(postgres: EmbeddedPostgres) -> Iterator[str]:
     postgres.prepare()
+    _end_forgotten(postgres)
     process = postgres.command().popen(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         deadline = time.monotonic() + 60
@@ -109,8 +112,22 @@ def _running(postgres: EmbeddedPostgres) -> Iterator[str]:
             time.sleep(0.05)
         yield postgres.url
     finally:
-        process.send_signal(2)  # fast shutdown: its sessions are ended
+        process.send_signal(signal.SIGINT)  # fast shutdown: its sessions are ended
         process.wait(60)
+
+
+def _end_forgotten(postgres: EmbeddedPostgres) -> None:
+    """End the server of a run that was killed, which goes on without it."""
+    lock = postgres.data / "postmaster.pid"
+    if not lock.exists():
+        return
+    pid = int(lock.read_text().split()[0])
+    if str(postgres.data) in command_line(pid):
+        os.kill(pid, signal.SIGINT)
+        deadline = time.monotonic() + 60
+        while lock.exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+    postgres.clear_stale_lock()
 
 
 def _environment(home: Path, url: str) -> dict[str, str]:
