@@ -23,7 +23,7 @@ from sqlmodel import col
 from push_server.audiences.models import calendar, calendar_attribute
 from push_server.customers.models import Customer
 from push_server.db import SiteSession
-from segments.sql_dates import as_instant, is_day, month_and_day
+from segments.sql_dates import as_instant, as_text, is_day, month_and_day
 
 
 def keep_dates(session: SiteSession, attributes: Iterable[str], zone: str) -> None:
@@ -59,7 +59,7 @@ def _write(session: SiteSession, attribute: str, zone: str, customers: list[int]
 
 def _found(session: SiteSession, attribute: str, zone: str, customers: list[int] | None) -> Select[tuple[object, ...]]:
     value = col(Customer.attributes).op("->")(attribute)
-    day = func.replace(month_and_day(value), "-", "")
+    day = func.replace(month_and_day(as_text(value)), "-", "")
     at, month_day = as_instant(value, zone), case((is_day(value), cast(day, SmallInteger)))
     found = select(
         literal(session.site_id, BigInteger), literal(attribute), col(Customer.id), at.label("at"), month_day
