@@ -8,6 +8,7 @@ change, and a host that stores it does not look in vain.
 """
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
@@ -37,8 +38,9 @@ from segments.core import (
     Subscribed,
     Tier,
 )
-from segments.history import NEVER, History, World
+from segments.history import History, World, micros
 
+_DOOMSDAY = micros(datetime(9900, 1, 1, tzinfo=UTC))  # dates that customers write may go further than the calendar
 _FURTHEST = 32  # looks ahead: a birthday that contradicts itself changes nothing in any year
 
 _CLOCKS: dict[type[Leaf], Callable[[Any], Clock]] = {
@@ -67,7 +69,7 @@ def next_change(node: Node, history: History, world: World, at: int) -> int | No
     state = clock_of(node)
     now, until = state(history, world, at)
     for _ in range(_FURTHEST):
-        if until >= NEVER:
+        if until >= _DOOMSDAY:
             return None
         truth, following = state(history, world, until)
         if truth != now:

@@ -39,21 +39,17 @@ def fold(leaf: Fold) -> Clock:
 
 def edge(leaf: Edge) -> Clock:
     """The newest is young while any is; the oldest is old while any is; and the other way round while none is."""
-    find, age = lifetimes(leaf.source), micros(leaf.age)
-
-    def old(history: History, world: World, at: int) -> State:
-        return of_union(((max(start, each.ts + age), end) for start, end, each in find(history, world, at)), at)
-
-    def young(history: History, world: World, at: int) -> State:
-        return of_union(((start, min(end, each.ts + age)) for start, end, each in find(history, world, at)), at)
-
-    if leaf.newest != leaf.older:
-        return young if leaf.newest else old
-    other = young if leaf.newest else old
+    find, age, by_young = lifetimes(leaf.source), micros(leaf.age), leaf.newest
 
     def state(history: History, world: World, at: int) -> State:
-        some = of_union(((start, end) for start, end, _each in find(history, world, at)), at)
-        return all_of((some, opposite(other(history, world, at))))
+        found = find(history, world, at)
+        if by_young:
+            some = of_union([(start, min(end, each.ts + age)) for start, end, each in found], at)
+        else:
+            some = of_union([(max(start, each.ts + age), end) for start, end, each in found], at)
+        if leaf.newest != leaf.older:
+            return some
+        return all_of((of_union([(start, end) for start, end, _each in found], at), opposite(some)))
 
     return state
 

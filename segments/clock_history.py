@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from datetime import timedelta
-from fractions import Fraction
 from itertools import pairwise
 
 from segments.clock_spans import Alive, Clock, Span, State, borders, lifetimes, of_union, stepping
@@ -16,7 +15,7 @@ _DAY = micros(timedelta(days=1))
 def order_gap(leaf: OrderGap) -> Clock:
     """With the same orders, only where the time since the last one reaches the ratio that is asked, or passes it."""
     find, truth = lifetimes(Source(Stream.ORDERS)), truth_of(leaf)
-    ratios = [Fraction(each) for each in operands(leaf.ratio)]
+    ratios = [each.as_integer_ratio() for each in operands(leaf.ratio)]
 
     def state(history: History, world: World, at: int) -> State:
         orders = find(history, world, at)
@@ -24,10 +23,9 @@ def order_gap(leaf: OrderGap) -> Clock:
         for start, end in pairwise((at, *sorted(turns), NEVER)):
             times = [order.ts for since, until, order in orders if since <= start < until]
             if len(times) > 1:
-                for ratio in ratios:
-                    reached = times[-1] + ratio * (times[-1] - times[0]) / (len(times) - 1)
-                    whole = reached.__floor__()
-                    turns.update(each for each in (whole, whole + 1) if start < each < end)
+                for ratio, unit in ratios:
+                    reached = times[-1] + ratio * (times[-1] - times[0]) // (unit * (len(times) - 1))
+                    turns.update(each for each in (reached, reached + 1) if start < each < end)
         return stepping(truth, sorted(turns), history, world, at)
 
     return state
