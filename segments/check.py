@@ -14,6 +14,7 @@ from segments.errors import RuleFault
 DEEPEST = 20
 MOST_NODES = 500
 MOST_VALUES = 5_000
+MOST_TOGETHER = 5_000
 DEEPEST_NESTING = 10
 _DEEPEST_JSON = 4 * DEEPEST
 
@@ -89,6 +90,25 @@ def follow(start: str, context: Context) -> Nesting:
         if not level:
             return Nesting.FINE
     return Nesting.TOO_DEEP
+
+
+def together(document: Any, context: Context) -> int:
+    """How many conditions a rule has with those of the segments that it names, each as often as it is named.
+
+    Judging a customer can take that many looks. The rule's segments must not lead in a circle.
+    """
+    known: dict[str, int] = {}
+
+    def count(rule: Any) -> int:
+        return sum(1 for _ in _nodes(rule)) + sum(map(named, references(rule)))
+
+    def named(id: str) -> int:
+        if id not in known:
+            found = context.segment(id)
+            known[id] = 0 if found is None else count(found.rule)
+        return known[id]
+
+    return count(document)
 
 
 def _unstorable(text: str) -> bool:

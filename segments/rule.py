@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from pydantic import PlainValidator, ValidationError
 
 from segments import core
-from segments.check import check_document, json_path
+from segments.check import MOST_TOGETHER, check_document, json_path, together
 from segments.conditions import Node
 from segments.context import Context
 from segments.errors import RuleError, RuleFault
@@ -37,7 +37,12 @@ def parse(document: Any, context: Context) -> Rule:
     if faults:
         raise RuleError(faults)
     try:
-        return Rule.model_validate(document, context=context)
+        read = Rule.model_validate(document, context=context)
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False)
         raise RuleError([RuleFault(json_path(each["loc"]), each["msg"], each["type"]) for each in found]) from None
+    many = together(document, context)
+    if many > MOST_TOGETHER:
+        message = f"with the segments that it names, a rule has at most {MOST_TOGETHER} conditions, and this has {many}"
+        raise RuleError([RuleFault("$.where", message, "too_many")])
+    return read

@@ -256,7 +256,7 @@ def _normal(id: str) -> str:
 
 
 def _check_dependants(session: SiteSession, segment: Segment) -> list[Segment]:
-    """The segments made of this one, which must still be readable: its new rule may have taken them too deep."""
+    """The segments made of this one, which must still be readable: its new rule may be too much for them."""
     rules, checked, waiting = SiteRules(session), dict[UUID, Segment](), [segment]
     while waiting:
         for user in _naming(session, waiting.pop()):
@@ -265,10 +265,11 @@ def _check_dependants(session: SiteSession, segment: Segment) -> list[Segment]:
                 waiting.append(user)
                 try:
                     rules.parse(user.rule)
-                except Invalid:
-                    fault = Fault("$.rule", f"takes the segment “{user.name}” too deep", "too_deep")
+                except Invalid as error:
+                    why = error.faults[0]
+                    fault = Fault("$.rule", f"does not fit the segment “{user.name}”: {why.message}", why.code)
                     raise Invalid(
-                        f"With this rule the segment “{user.name}”, which is made of it, would be nested too deep.",
+                        f"With this rule the segment “{user.name}”, which is made of it, would be refused.",
                         code="invalid_rule",
                         faults=[fault],
                     ) from None

@@ -322,3 +322,13 @@ def test_segments_never_lead_back_nor_too_deep() -> None:
     chain = {f"s{index}": f"s{index + 1}" for index in range(10)}
     assert node_faults({"segment": "s1"}, _context(**chain, s10=None)) == []
     assert node_faults({"segment": "s0"}, _context(**chain, s10=None)) == [(".segment", "too_deep")]
+
+
+def test_segments_are_counted_as_often_as_they_are_named() -> None:
+    """Ten of ten of ten of ten conditions are too many, however few each rule has."""
+    rules: dict[str, Any] = {"s0": {"any": [ORDER] * 10}}
+    for depth in (1, 2, 3):
+        rules[f"s{depth}"] = {"any": [{"not": {"segment": f"s{depth - 1}"}} for _ in range(10)]}
+    context = Context(segment=lambda id: StoredSegment(id, id, {"version": 1, "where": rules[id]}))
+    assert node_faults({"segment": "s2"}, context) == []
+    assert node_faults({"segment": "s3"}, context) == [("", "too_many")]
