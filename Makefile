@@ -8,7 +8,7 @@ ARGS ?=
 SDK_SOURCES := $(wildcard sdk_js/package-lock.json sdk_js/build.mjs sdk_js/src/*/*.ts)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench setup browsers lock sdk migration clean
+.PHONY: help demo test nightly lint bench setup browsers lock sdk migration clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -20,6 +20,9 @@ test: $(VENV)/.dev browsers sdk ## every test
 	$(BIN)/python hatch_build.py test
 	$(BIN)/pytest $(ARGS)
 
+nightly: $(VENV)/.dev ## rules of segments: 20,000 drawn anew, judged by every evaluator
+	HOMING_TEST_EXAMPLES=20000 $(BIN)/pytest $(ARGS) tests/integration/test_segments_agree.py
+
 lint: $(VENV)/.dev ## ruff, mypy strict, import layers, TypeScript
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -27,7 +30,7 @@ lint: $(VENV)/.dev ## ruff, mypy strict, import layers, TypeScript
 	$(BIN)/lint-imports
 	$(BIN)/python hatch_build.py check
 
-bench: $(VENV)/.dev ## the benchmarks beside their baselines (ARGS="send --json")
+bench: $(VENV)/.bench ## the benchmarks beside their baselines (ARGS="send --json")
 	$(BIN)/homing bench $(or $(ARGS),send)
 
 sdk: $(VENV)/.dev ## sdk_js/dist, where its sources changed
@@ -41,6 +44,7 @@ setup: $(VENV)/.dev ## the virtual environment alone
 lock: ## resolve requirements anew, by version and hash
 	$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 pyproject.toml -o requirements/run.txt
 	$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 pyproject.toml --group dev -c requirements/run.txt -o requirements/dev.txt
+	$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 pyproject.toml --extra bench -c requirements/dev.txt -o requirements/bench.txt
 
 clean: ## what a build leaves
 	rm -rf build dist $(VENV) node_modules sdk_js/node_modules sdk_js/dist
@@ -56,6 +60,11 @@ $(VENV)/.run: requirements/run.txt pyproject.toml hatch_build.py $(SDK_SOURCES) 
 
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.run
 	$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	touch $@
+
+# Two hundred megabytes that nothing but `homing bench segments` needs, which runs without them too.
+$(VENV)/.bench: requirements/bench.txt $(VENV)/.dev
+	$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements/bench.txt
 	touch $@
 
 browsers: ## Debian's Firefox for the browser tests, where it is missing

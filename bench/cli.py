@@ -2,7 +2,7 @@
 
 import typer
 
-from bench import ingest, send
+from bench import ingest, segments, send
 
 app = typer.Typer(
     name="bench",
@@ -13,6 +13,7 @@ app = typer.Typer(
 )
 app.command("send")(send.run)
 app.command("ingest")(ingest.run)
+app.command("segments")(segments.run)
 
 
 @app.callback()

@@ -6,6 +6,7 @@ from typing import Any
 from fastapi import APIRouter
 
 import push_server.audiences.api
+import push_server.audiences.explain_api
 import push_server.audiences.export_api
 import push_server.audiences.history_api
 import push_server.audiences.refresh
@@ -14,6 +15,7 @@ import push_server.campaigns.api
 import push_server.campaigns.service
 import push_server.catalog.api
 import push_server.customers.api
+import push_server.customers.identity
 import push_server.delivery.api
 import push_server.delivery.sweep
 import push_server.events.export_api
@@ -23,6 +25,7 @@ import push_server.events.partitions
 import push_server.events.read_api
 import push_server.loyalty.api
 import push_server.loyalty.happenings
+import push_server.loyalty.store
 import push_server.sdk.api
 import push_server.sites.api
 import push_server.sites.keys_api
@@ -34,6 +37,7 @@ from push_server.db import Database
 Tick = tuple[str, float, Callable[[Database], Any]]
 
 push_server.events.followers.follow(push_server.loyalty.happenings.LoyaltyEvents())
+push_server.customers.identity.when_merged(push_server.loyalty.store.draw_together)
 
 
 def routers() -> list[APIRouter]:
@@ -47,6 +51,7 @@ def routers() -> list[APIRouter]:
         push_server.subscriptions.api.router,
         push_server.events.read_api.router,
         push_server.events.export_api.router,
+        push_server.audiences.explain_api.router,
         push_server.audiences.export_api.router,
         push_server.audiences.history_api.router,
         push_server.audiences.what_if_api.router,

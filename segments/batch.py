@@ -40,7 +40,7 @@ from segments.history import World
 from segments.memory import truth_of
 
 FEW = 32
-"""For fewer customers than that it is quicker to go through them one by one (measured with 100 rules)."""
+"""For fewer customers than that it is quicker to go through them one by one: with 100 rules, 10 ms of calling NumPy."""
 
 _K = TypeVar("_K")
 

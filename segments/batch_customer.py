@@ -1,6 +1,7 @@
 """What is asked of customers themselves, their points, browsers and messages; `memory_customer` says it of one."""
 
 from decimal import Decimal
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any
 
@@ -33,7 +34,10 @@ def _anniversary(leaf: Attribute, column: Coded, view: View) -> Truths:
 
 def _day(value: Any) -> str | None:
     """`02-29` of a date that exists."""
-    return value[5:10] if isinstance(value, str) and is_day(value) else None
+    return value[5:10] if isinstance(value, str) and _is_day(value) else None
+
+
+_is_day = lru_cache(maxsize=65_536)(is_day)  # the dates of birth that there are, as often as they come
 
 
 def _today(view: View) -> Coded:

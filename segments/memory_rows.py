@@ -23,7 +23,7 @@ _TS = attrgetter("ts")
 
 def occurrences(source: Source) -> Find:
     """A function of (history, world, at): the happenings of the source that match, in ascending order."""
-    stream, cut = _stream(source), within(source.window)
+    stream, cut = stream_of(source), within(source.window)
     tests = [(property_of(source.stream, name), tested(test)) for name, test in source.where]
 
     def find(history: History, world: World, at: int) -> list[Happening]:
@@ -73,7 +73,8 @@ def number_of(stream: Stream, name: str) -> tuple[Callable[[Happening, World], N
     return number, 1
 
 
-def _stream(source: Source) -> Callable[[History], Sequence[Happening]]:
+def stream_of(source: Source) -> Callable[[History], Sequence[Happening]]:
+    """A function of the history: the happenings that a source looks at, unfiltered."""
     if source.stream is Stream.EVENTS:
         name = source.name
         return lambda history: history.events.get(name, ())

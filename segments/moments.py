@@ -64,6 +64,11 @@ def read_moment(text: str, zone: tzinfo) -> Moment | None:
         return None
 
 
+def as_text(at: datetime) -> str:
+    """An instant as RFC 3339 in UTC: `2024-05-31T09:00:00Z`."""
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
 def is_day(text: str) -> bool:
     """Whether a text is a date that exists, with or without a time."""
     return read_instant(text, UTC) is not None

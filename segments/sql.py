@@ -1,15 +1,17 @@
 """Core nodes → one select of the members' ids.
 
-Each leaf over happenings becomes a grouped select of ids (`sql_streams`), joined from outside: a leaf that must hold
-is an inner join, one that must not is an anti-join, and under `any` it is an outer join whose hit is tested. All three
-are written as an outer join with `is null` or `is not null`, which PostgreSQL reduces by itself, and which stays linear
-where IN and NOT IN under OR would not. Equal leaves are joined once. The customers themselves are read only when the
-rule asks something of them, or can hold for those who did nothing. The instant is a parameter: there is no now().
+Each leaf over happenings becomes a grouped select of ids (`sql_streams`), joined from outside. It starts from sets of
+ids that hold every member, where the rule has such: a leaf that must hold, or the leaves of an `any`; the other leaves
+are asked about those customers only. A leaf that must hold is an inner join, one that must not is an anti-join, and
+under `any` it is an outer join whose hit is tested. All three are written as an outer join with `is null` or `is not
+null`, which PostgreSQL reduces by itself, and which stays linear where IN and NOT IN under OR would not. Equal leaves
+are joined once. The customers themselves are read only when the rule asks something of them, or can hold for those who
+did nothing. The instant is a parameter: there is no now().
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
@@ -27,6 +29,7 @@ from sqlalchemy import (
     or_,
     select,
     true,
+    union,
 )
 from sqlalchemy.dialects.postgresql import BIT
 from sqlalchemy.sql import FromClause
@@ -51,6 +54,7 @@ from segments.core import (
     Rfm,
     Sample,
     Sequence,
+    Source,
     Subscribed,
     Tier,
     leaves,
@@ -65,6 +69,9 @@ from segments.sql_rows import Binding
 from segments.sql_sequence import sequence_ids
 from segments.sql_streams import Ids, ids_of
 from segments.sql_values import Truth, Value, among, holds
+
+_MOST_SETS = 20
+"""Sets of ids that are united to start from; with more of them, planning takes longer than reading all customers."""
 
 _IDS: dict[type[Happened], Callable[[Any, Binding, datetime], Ids]] = {
     Fold: ids_of,
@@ -135,12 +142,25 @@ class _Tree:
         """Start from a leaf that must hold, when nothing is asked of the customer himself."""
         if any(isinstance(leaf, Attribute | Sample) for leaf in leaves(self.node)):
             return
-        for part in _conjuncts(self.node):
-            if isinstance(part, Happened | Member | Subscribed):
-                joined = self._join(part)
-                if not joined.opposite:
-                    self.base, self.id = joined.ids, joined.ids.c.customer_id
-                    return
+        parts = _conjuncts(self.node)
+        for part in sorted(parts, key=_width):
+            found = self._covering(part)
+            if 0 < len(found) <= _MOST_SETS:
+                self.base = union(*(select(ids.c.customer_id) for ids in found)).cte() if found[1:] else found[0]
+                self.id = self.base.c.customer_id
+                return
+
+    def _covering(self, node: Node) -> list[FromClause]:
+        """Sets of ids that together hold everyone for whom the node is true; none where there are no such sets."""
+        if isinstance(node, Happened | Member | Message | Subscribed):
+            joined = self._join(node)
+            return [] if joined.opposite else [joined.ids]
+        if isinstance(node, And):
+            return next(filter(None, map(self._covering, node.children)), [])
+        if isinstance(node, Or):
+            found = [self._covering(child) for child in node.children]
+            return [ids for each in found for ids in each] if all(found) else []
+        return []
 
     def _truth(self, node: Node) -> Truth:
         if isinstance(node, And):
@@ -162,22 +182,29 @@ class _Tree:
             if isinstance(leaf, Member):
                 self.joined[leaf] = _Joined(self.compiler.segment(leaf.segment).alias(), opposite=False)
             elif isinstance(leaf, Message | Subscribed):
-                self.joined[leaf] = _Joined(reached(leaf, self.binding, self.at).subquery(), opposite=False)
+                self.joined[leaf] = _Joined(self._asked(reached(leaf, self.binding, self.at)), opposite=False)
             else:
                 ids = _IDS[type(leaf)](leaf, self.binding, self.at)
-                self.joined[leaf] = _Joined(ids.select.subquery(), ids.opposite)
+                self.joined[leaf] = _Joined(self._asked(ids.select), ids.opposite)
         return self.joined[leaf]
 
-    def _attribute(self, leaf: Attribute) -> Truth:
-        value = self.customer.c.attributes.op("->")(leaf.name)
-        if leaf.test.op is not Op.ANNIVERSARY_WITHIN:
-            return holds(leaf.test, value, self.at, self.binding.zone)
-        return self._celebrates(value, leaf.test.operand.days)  # type: ignore[union-attr]
+    def _asked(self, ids: Select[Any]) -> CTE:
+        """Once the base is known, nobody else is asked: gathering many customers' rows costs more than finding them."""
+        if self.base is not self.customer:
+            ids = ids.where(ids.selected_columns.customer_id.in_(select(self.id)))
+        return ids.cte()
 
-    def _celebrates(self, value: Value, days: int) -> Truth:
+    def _attribute(self, leaf: Attribute) -> Truth:
+        attributes = self.customer.c.attributes
+        if leaf.test.op is not Op.ANNIVERSARY_WITHIN:
+            return holds(leaf.test, attributes.op("->")(leaf.name), self.at, self.binding.zone)
+        text = attributes.op("->>")(leaf.name)
+        return self._celebrates(attributes.op("->")(leaf.name), text, leaf.test.operand.days)  # type: ignore[union-attr]
+
+    def _celebrates(self, value: Value, text: Value, days: int) -> Truth:
         """The cheap test of month and day first: few birthdays are near, and only those are looked at closely."""
         near = anniversaries(self.at, days, self.binding.zone)
-        written, zone = month_and_day(value), self.customer.c.time_zone
+        written, zone = month_and_day(text), self.customer.c.time_zone
         elsewhere = among(zone, [name for zones, _days in near.other_dates for name in zones], Text)
         truths = [and_(among(zone, zones, Text), among(written, days, Text)) for zones, days in near.other_dates]
         truths.append(and_(not_(func.coalesce(elsewhere, false())), among(written, near.days, Text)))
@@ -198,3 +225,10 @@ def _conjuncts(node: Node) -> list[Node]:
     if isinstance(node, And):
         return [part for child in node.children for part in _conjuncts(child)]
     return [node]
+
+
+def _width(part: Node) -> tuple[bool, timedelta]:
+    """What to start from first: one leaf before several, the shortest window before longer ones."""
+    source = getattr(part, "source", None)
+    within = source.window.within if isinstance(source, Source) else None
+    return isinstance(part, Or), within or timedelta.max

@@ -50,9 +50,9 @@ def is_day(value: ColumnElement[Any]) -> ColumnElement[bool]:
     return _IsDay(value)
 
 
-def month_and_day(value: ColumnElement[Any]) -> ColumnElement[Any]:
+def month_and_day(text: ColumnElement[Any]) -> ColumnElement[Any]:
     """`02-29` of `1992-02-29`, where `is_day` holds; whatever stands there otherwise."""
-    return func.substr(as_text(value), 6, 5)
+    return func.substr(text, 6, 5)
 
 
 def as_text(value: ColumnElement[Any]) -> ColumnElement[Any]:

@@ -7,9 +7,10 @@ from typing import Any
 from sqlalchemy import DateTime, Numeric, Select, func, literal, not_, select
 from sqlalchemy.dialects.postgresql import distinct_on
 
-from segments.core import Op, Points, Tier, passes
+from segments.core import Op, Points, Tier, operands, passes
 from segments.sql_rows import Binding
 from segments.sql_streams import Ids
+from segments.sql_sums import sum_compared
 from segments.sql_values import compared, holds
 
 _INSTANT = DateTime(timezone=True)
@@ -24,10 +25,14 @@ def _points(leaf: Points, binding: Binding, at: datetime) -> Ids:
     """What is unspent is kept as versions, so the sum over those of the instant is the balance."""
     versions, now = binding.points_value.c, literal(at, _INSTANT)
     conditions = [versions.site_id == binding.site_id, versions.since <= now, versions.until > now]
-    if leaf.within is not None:  # the lower end is for the index: whatever is alive expires later
-        conditions += [versions.expires_at > now, versions.expires_at <= literal(at + leaf.within, _INSTANT)]
-    operands = leaf.compare.operand if isinstance(leaf.compare.operand, tuple) else (leaf.compare.operand,)
-    held = compared(leaf.compare.op, func.sum(versions.points), [literal(each, Numeric) for each in operands])
+    conditions.append(versions.expires_at > now)  # for the index: whatever is alive expires later
+    if leaf.within is not None:
+        conditions.append(versions.expires_at <= literal(at + leaf.within, _INSTANT))
+    op, asked = leaf.compare.op, operands(leaf.compare)
+    exact = sum_compared(op, versions.points, list(asked))
+    held = (
+        compared(op, func.sum(versions.points), [literal(each, Numeric) for each in asked]) if exact is None else exact
+    )
     opposite = passes(leaf.compare, Decimal(0))
     grouped: Select[Any] = select(versions.customer_id).where(*conditions).group_by(versions.customer_id)
     return Ids(grouped.having(not_(held) if opposite else held), opposite)

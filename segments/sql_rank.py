@@ -4,11 +4,12 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Numeric, Select, cast, func, literal, select
+from sqlalchemy import Float, Numeric, Select, cast, func, literal, select
 
 from segments.core import Function, Rank, Rfm, Score, Source, Stream, operands
-from segments.sql_rows import Binding, Rows, rows_of
+from segments.sql_rows import MICROS, Binding, Rows, rows_of
 from segments.sql_streams import Ids
+from segments.sql_sums import whole
 from segments.sql_values import Value, compared
 
 # Averages are compared to this many decimals. Those of n and m events of whole micros differ by 1/(n · m) or more.
@@ -22,23 +23,21 @@ def rank_ids(leaf: Rank, binding: Binding, at: datetime) -> Ids:
 
 
 def ranked_in(leaf: Rank, binding: Binding, at: datetime) -> Select[Any]:
-    """`customer_id, worth` of those with fewer than ceil(share · n) strictly better ones, which lets ties in.
+    """`customer_id, worth` of those who are worth at least as much as the one at position ceil(share · n).
 
-    A missing worth is last, and never in. The position is reckoned by multiplication, which is exact.
+    That lets ties in. A missing worth is last, and never in. The position is reckoned by multiplication, which is
+    exact. Numbering everyone by a window took as long again as adding their orders up.
     """
     rows = rows_of(leaf.source, binding, at)
     worth = _worth(leaf, rows)
-    ranked = (
-        rows.grouped()
-        .add_columns(
-            worth.label("worth"),
-            func.rank().over(order_by=worth.desc().nulls_last()).label("place"),
-            func.count().over().label("everyone"),
-        )
-        .subquery()
-    )
-    last = func.ceil(cast(ranked.c.everyone, Numeric) * literal(leaf.top_percent.scaleb(-2), Numeric))
-    return select(ranked.c.customer_id, ranked.c.worth).where(ranked.c.place <= last, ranked.c.worth.is_not(None))
+    each = rows.grouped().add_columns(worth.label("worth")).cte()
+    many = cast(func.count(each.c.worth), Numeric)
+    position = func.ceil(cast(func.count(), Numeric) * literal(leaf.top_percent.scaleb(-2), Numeric))
+    # percentile_disc rounds up to a position, and half a position before one is far from any other.
+    share = select((func.least(position, many) - Decimal("0.5")) / func.nullif(many, 0)).select_from(each)
+    best_first = func.percentile_disc(cast(share.scalar_subquery(), Float)).within_group(each.c.worth.desc())
+    border = select(best_first).select_from(each).scalar_subquery()
+    return select(each.c.customer_id, each.c.worth).where(each.c.worth >= border, literal(leaf.top_percent > 0))
 
 
 def rfm_ids(leaf: Rfm, binding: Binding, at: datetime) -> Ids:
@@ -73,9 +72,9 @@ def _worth(leaf: Rank, rows: Rows) -> Value:
         return func.count()
     if leaf.function is Function.DISTINCT:
         return func.count(rows.property(leaf.of).distinct())
-    value, _scale = rows.number(leaf.of)
+    value, scale = rows.number(leaf.of)
     if leaf.function is Function.AVG:
         return func.div(cast(func.sum(value), Numeric) * literal(_DECIMALS, Numeric), cast(func.count(value), Numeric))
     if leaf.function is Function.SUM:
-        return func.coalesce(func.sum(value), 0)
+        return whole(value) if scale == MICROS else func.coalesce(func.sum(value), 0)
     return func.min(value) if leaf.function is Function.MIN else func.max(value)

@@ -13,7 +13,8 @@ from typing import Any
 from sqlalchemy import BigInteger, DateTime, Numeric, Select, cast, func, literal, not_
 
 from segments.core import Edge, Fold, Function, Op, Test, operands, passes
-from segments.sql_rows import Binding, Rows, rows_of
+from segments.sql_rows import MICROS, Binding, Rows, rows_of
+from segments.sql_sums import sum_compared
 from segments.sql_values import Truth, Value, compared
 
 _INSTANT = DateTime(timezone=True)
@@ -67,6 +68,10 @@ def _having(leaf: Fold, rows: Rows) -> Truth:
     if leaf.function is Function.DISTINCT:
         return compared(test.op, func.count(rows.property(leaf.of).distinct()), [_number(each) for each in asked])
     value, scale = rows.number(leaf.of)
+    if leaf.function is Function.SUM and scale == MICROS:
+        exact = sum_compared(test.op, value, [each * scale for each in asked])
+        if exact is not None:
+            return exact
     if leaf.function is Function.AVG:
         many = cast(func.count(value), Numeric)
         return compared(test.op, func.sum(value), [_number(each, scale) * many for each in asked])

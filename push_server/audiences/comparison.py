@@ -42,7 +42,7 @@ def compare(session: SiteSession, segment: Segment, rule: Any, at: datetime) -> 
     rules = SiteRules(session, own_id=segment.public_id)
     after = rules.members(rules.parse(rule), at).subquery()
     before = rules.members(rules.parse(segment.rule), at).subquery()
-    reached = active(session).distinct().subquery()
+    reached = active().distinct().subquery()
     was, will = before.c.customer_id.is_not(None), after.c.customer_id.is_not(None)
     either = (
         select(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, Subquery, func, select
+from sqlalchemy import CTE, Select, Subquery, func, select
 from sqlmodel import col
 
 from push_server.audiences.reach import active
@@ -13,7 +13,6 @@ from push_server.audiences.rules import SiteRules, evaluation
 from push_server.customers.models import Customer
 from push_server.db import SiteSession
 from segments.core import Attribute, leaves
-from segments.sql_values import known
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +31,7 @@ def estimate(session: SiteSession, rule: Any, at: datetime) -> Estimate:
     rules = SiteRules(session)
     read = rules.parse(rule)
     names = sorted({leaf.name for leaf in leaves(read.lower()) if isinstance(leaf, Attribute)})
-    counted = _counted(session, rules.members(read, at).subquery()).subquery()
+    counted = _counted(rules.members(read, at).cte("found")).subquery()
     # one statement, so that all the counts are of one moment
     both = select(counted, _missing(session, names)) if names else select(counted)
     with evaluation(session):
@@ -41,12 +40,13 @@ def estimate(session: SiteSession, rule: Any, at: datetime) -> Estimate:
     return Estimate(size, reachable, dict(zip(names, missing, strict=True)), took_ms)
 
 
-def _counted(session: SiteSession, found: Subquery) -> Select[int, int]:
-    reached = func.count().filter(found.c.customer_id.in_(active(session)))
-    return select(func.count().label("size"), reached.label("reachable")).select_from(found)
+def _counted(found: CTE) -> Select[int, int]:
+    reachable = select(func.count()).select_from(found).where(found.c.customer_id.in_(active()))
+    size = select(func.count()).select_from(found)
+    return select(size.scalar_subquery().label("size"), reachable.scalar_subquery().label("reachable"))
 
 
 def _missing(session: SiteSession, names: list[str]) -> Subquery:
     attributes = col(Customer.attributes)
-    counts = [func.count().filter(~known(attributes.op("->")(name))) for name in names]
+    counts = [func.count().filter(attributes.op("->>")(name).is_(None)) for name in names]  # a JSON null is none, too
     return select(*counts).where(col(Customer.site_id) == session.site_id).subquery()

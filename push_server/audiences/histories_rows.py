@@ -54,8 +54,7 @@ def fetch(
     """The rows of each part that are of these customers: ids, ascending."""
     customers = "{" + ",".join(map(str, ids.tolist())) + "}"
     with conn.cursor(binary=True) as cursor:
-        # never prepared: a plan made while the tables were empty would stay
-        cursor.execute(statement(parts), {**parameters, "customers": customers}, prepare=False)
+        cursor.execute(statement(parts), {**parameters, "customers": customers})
         result = cursor.pgresult
         assert result is not None
         raw = iter([result.get_value(0, place) for place in range(result.nfields)])

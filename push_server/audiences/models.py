@@ -51,7 +51,6 @@ class Segment(SiteScoped, table=True):
     fresh_at: datetime | None = instant_field(default=None, nullable=True, description="last evaluated whole")
     is_due: bool = Field(default=False, sa_column_kwargs={"server_default": false()}, description="to be so again")
     whole_ms: int | None = Field(default=None, description="what that took")
-    instants_to: int | None = Field(default=None, description="customers up to this id have their segment_due")
     created_at: datetime | None = instant_field(default=None, sa_column_kwargs={"server_default": func.now()})
     updated_at: datetime | None = instant_field(default=None, sa_column_kwargs={"server_default": func.now()})
 
@@ -98,29 +97,6 @@ site_refresh = Table(
     Column("fresh_at", Instant, nullable=False, comment="the members are those of this instant"),
     Column("zone", Text, nullable=False, comment="the site's zone that the members were found with"),
     Column("edits", BigInteger, nullable=False, server_default="0", comment="grows when a rule of the site changes"),
-)
-
-# When a rule's truth can change for a customer by time alone, where no index of the facts tells it.
-segment_due = Table(
-    "segment_due",
-    SQLModel.metadata,
-    Column("segment_id", BigInteger, ForeignKey("segment.id", ondelete="CASCADE"), nullable=False),
-    Column("customer_id", Integer, nullable=False),
-    Column("at", Instant, nullable=False),
-    PrimaryKeyConstraint("segment_id", "customer_id"),
-    Index("segment_due_by_time", "segment_id", "at"),
-)
-
-# What the conditions `rank` and `rfm` compare with, reckoned over all customers of the site.
-rank_threshold = Table(
-    "rank_threshold",
-    SQLModel.metadata,
-    Column("site_id", BigInteger, ForeignKey("site.id", ondelete="CASCADE"), nullable=False),
-    Column("leaf", Text, nullable=False, comment="fingerprint of the condition"),
-    Column("value", JSONB, nullable=True),
-    Column("at", Instant, nullable=False),
-    Column("took_ms", Integer, nullable=False),
-    PrimaryKeyConstraint("site_id", "leaf"),
 )
 
 # The dates in those attributes that rules compare with the current time.

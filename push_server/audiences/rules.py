@@ -60,9 +60,10 @@ class SiteRules:
 
     def members(self, rule: segments.Rule, at: datetime) -> Select[Any]:
         """A select of the `customer_id` of each member at the instant."""
-        return segments.compile(rule.lower(), self._binding(), at)
+        return segments.compile(rule.lower(), self.binding(), at)
 
-    def _binding(self) -> segments.Binding:
+    def binding(self) -> segments.Binding:
+        """The host as statements of rules need it."""
         return segments.Binding(
             site_id=self.session.site_id,
             zone=self.zone,

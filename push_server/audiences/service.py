@@ -193,6 +193,23 @@ def members_page(
     return list(session.sql(page.order_by(member.c.customer_id).limit(limit)).scalars())
 
 
+def not_members(
+    session: SiteSession, include: Sequence[int], exclude: Sequence[int], customers: Sequence[int]
+) -> set[int]:
+    """Those of the customers whom `members_page` would not find."""
+    found = session.sql(
+        text(
+            """
+            select id from unnest(cast(:customers as int[])) as id
+            where not exists (select 1 from segment_member m where m.customer_id = id and m.segment_id = any(:include))
+            or exists (select 1 from segment_member m where m.customer_id = id and m.segment_id = any(:exclude))
+            """
+        ),
+        {"customers": list(customers), "include": list(include), "exclude": list(exclude)},
+    )
+    return set(found.scalars())
+
+
 def _lock_edits(session: SiteSession) -> None:
     """One edit of a site's segments at a time: two that are each right could close a circle together.
 

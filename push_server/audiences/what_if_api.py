@@ -10,8 +10,6 @@ from push_server.audiences import backtest, comparison, overlap, service
 from push_server.audiences.api import NOT_GIVEN, Editor, Reader, Rule
 from push_server.audiences.editor import newest_only
 from push_server.audiences.instants import When, instant, steps, stretch, zone_of
-from push_server.audiences.refresh import bring_up_to_date
-from push_server.db import database
 from push_server.errors import Fault, Invalid
 from push_server.fields import Body, Id
 from push_server.http import session_of
@@ -121,7 +119,7 @@ def post_overlap(body: OverlapIn, request: Request, _principal: Reader) -> Overl
     if repeated:
         faults = [Fault(f"$.segments[{place}]", "stands in the list twice", "repeated") for place in repeated]
         raise Invalid("Name each segment once.", faults=faults)
-    bring_up_to_date(database(), session.site_id)
+    service.materialise(session, ids)
     found = overlap.overlap(session, ids)
     named = [service.find_segment(session, id) for id in body.segments]
     public = [str(segment.public_id) for segment in named]

@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlmodel import col, select
 
+from push_server import clock
 from push_server.audiences.service import members_page
 from push_server.campaigns.document import message_of
 from push_server.campaigns.models import Campaign
@@ -14,7 +15,13 @@ from push_server.customers.models import Customer
 from push_server.db import SiteSession
 from push_server.delivery import token
 from push_server.delivery.message import document, encode, fill_in
-from push_server.delivery.variables import all_in_stock, common_variables, customer_variables, guarded_products
+from push_server.delivery.variables import (
+    all_in_stock,
+    common_variables,
+    customer_variables,
+    guarded_products,
+    points_variables,
+)
 from push_server.settings import settings
 from push_server.sites.models import Site
 from push_server.webpush.encryption import MAX_PLAINTEXT
@@ -39,9 +46,10 @@ def preview(session: SiteSession, campaign: Campaign, site: Site, customer: Cust
     message = message_of(campaign.document)
     products = guarded_products(session, message.in_stock)
     common = common_variables(site, products)
+    points = points_variables(session, site, [one.id for one in customers if one.id is not None], clock.now())
     unsold = [] if all_in_stock(products, message.in_stock) else [("$.guards.in_stock", "a product is not in stock")]
     return [
-        _render(at, notification, one, common, unsold)
+        _render(at, notification, one, {**common, "points": points[one.id or 0]}, unsold)
         for one in customers
         for at, notification in enumerate(message.notifications)
     ]

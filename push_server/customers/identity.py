@@ -12,6 +12,7 @@ for a customer whom a merge is taking away; a merge (or an erasure) holds it exc
 anything else in a transaction, since two holders of the shared lock who both want the exclusive one deadlock.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -25,8 +26,18 @@ Connection = psycopg.Connection[Any]
 
 _SITE_LOCK = 1 << 56  # apart from other advisory locks
 COUNTED = "segment_member"
-FOLLOWING = [COUNTED, "segment_due", "calendar"]
+FOLLOWING = [COUNTED, "calendar"]
 """Tables of what follows from customers' facts: a note of a change takes their rows away when he is gone."""
+
+_after_merges: list[Callable[[Connection, int, int], None]] = []
+
+
+def when_merged(do: Callable[[Connection, int, int], None]) -> None:
+    """From now on call this after each merge, in its transaction: with connection, site, and the customer who stays.
+
+    For parts that derive something from a customer's rows; the site's lock is held exclusively.
+    """
+    _after_merges.append(do)
 
 
 class Raced(Exception):
@@ -267,6 +278,8 @@ def take_over(conn: Connection, site_id: int, gone: int, kept: int) -> None:
         ids,
     )
     conn.execute("delete from customer where id = %(gone)s", ids)
+    for do in _after_merges:
+        do(conn, site_id, kept)
 
 
 class CustomerTable(NamedTuple):

@@ -11,10 +11,11 @@ from sqlmodel import select
 
 from push_server import clock, security
 from push_server.db import SiteSession
-from push_server.delivery.message import Composer, Message
+from push_server.delivery.audience import freshen, left
+from push_server.delivery.message import Composer, Message, names
 from push_server.delivery.models import Dispatch
 from push_server.delivery.prepare import Claimed, Context
-from push_server.delivery.variables import all_in_stock, common_variables, guarded_products
+from push_server.delivery.variables import all_in_stock, common_variables, guarded_products, points_variables
 from push_server.settings import settings
 from push_server.sites.models import Site, VapidKey
 from push_server.webpush.vapid import KeyPair
@@ -48,24 +49,39 @@ class Chunk:
     context: Context
 
 
+def look_again(session: SiteSession, dispatch_id: int) -> None:
+    """Bring the audience up to now, so that `claim` sees who has left it since the dispatch was planned.
+
+    A transaction of its own, because it locks segments, for which other workers would wait.
+    """
+    dispatch = _find(session, dispatch_id)
+    if dispatch is not None:
+        freshen(session, dispatch)
+
+
 def claim(session: SiteSession, dispatch_id: int, ids: list[int]) -> Chunk | None:
     """Claim those of the ids that are queued, and load everything that sending them takes. None: there are none.
 
     Each claim counts up `attempts`, by which its results are known from those of an older claim.
     """
-    dispatch = session.exec(
-        select(Dispatch).where(Dispatch.id == dispatch_id).execution_options(all_sites=True)
-    ).one_or_none()
+    dispatch = _find(session, dispatch_id)
     if dispatch is None:
         return None
-    session.bind_site(dispatch.site_id)
     now = clock.now()
     with session.raw.cursor(row_factory=class_row(Claimed)) as cursor:
         rows = cursor.execute(
             _CLAIM,
             {"ids": ids, "dispatch": dispatch_id, "site": dispatch.site_id, "now": now, "until": now + LEASE},
         ).fetchall()
-    return Chunk(rows, _context(session, dispatch)) if rows else None
+    return Chunk(rows, _context(session, dispatch, [row.customer_id for row in rows])) if rows else None
+
+
+def _find(session: SiteSession, dispatch_id: int) -> Dispatch | None:
+    statement = select(Dispatch).where(Dispatch.id == dispatch_id).execution_options(all_sites=True)
+    dispatch = session.exec(statement).one_or_none()
+    if dispatch is not None:
+        session.bind_site(dispatch.site_id)
+    return dispatch
 
 
 def renew(session: SiteSession, rows: Iterable[Claimed]) -> set[int]:
@@ -90,7 +106,7 @@ def renew(session: SiteSession, rows: Iterable[Claimed]) -> set[int]:
     return {id for (id,) in renewed}
 
 
-def _context(session: SiteSession, dispatch: Dispatch) -> Context:
+def _context(session: SiteSession, dispatch: Dispatch, customers: list[int]) -> Context:
     site = session.exec(select(Site).where(Site.id == dispatch.site_id)).one()
     message = Message(**dispatch.message)  # type: ignore[arg-type]
     products = guarded_products(session, message.in_stock)
@@ -105,6 +121,10 @@ def _context(session: SiteSession, dispatch: Dispatch) -> Context:
         in_stock=all_in_stock(products, message.in_stock),
         keys={key.id: _open(key.public_key, key.private_key) for key in keys if key.id is not None},
         expires_at=dispatch.expires_at,
+        left=left(session, dispatch, customers),
+        points=points_variables(session, site, customers, clock.now())
+        if names(message.notifications, "points")
+        else {},
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from push_server.delivery.templates import TemplateFault, is_static, render
+from push_server.delivery.templates import TemplateFault, is_static, reads, render
 
 WEB_PUSH: Final = 8030
 LINK = re.compile(r"https?://[^\s/?#@]+(?:[/?#]\S*)?", re.IGNORECASE)
@@ -73,6 +73,15 @@ def fill_in(notification: Mapping[str, Any], variables: Mapping[str, object]) ->
         if link is not None and not LINK.fullmatch(link):
             faults.append(TextFault(path, "is no absolute http(s) address"))
     return filled, faults
+
+
+def names(value: Any, variable: str) -> bool:
+    """Whether any text in a notification, or in a part of one, reads the variable."""
+    if isinstance(value, dict):
+        return any(names(item, variable) for item in value.values())
+    if isinstance(value, list):
+        return any(names(item, variable) for item in value)
+    return isinstance(value, str) and reads(value, variable)
 
 
 def document(filled: Mapping[str, Any], token: str, name: str, api: str) -> dict[str, Any]:

@@ -11,11 +11,12 @@ from typing import Final
 from sqlmodel import col, select
 
 from push_server import clock, queue
-from push_server.audiences.service import materialise, members_page
+from push_server.audiences.service import members_page
 from push_server.customers.identity import lock_site
 from push_server.customers.models import Customer
 from push_server.db import Database, SiteSession
 from push_server.delivery.assignment import is_held_out, variant_of
+from push_server.delivery.audience import freshen
 from push_server.delivery.message import Message
 from push_server.delivery.models import Dispatch, DispatchState
 from push_server.delivery.service import PLAN_AGAIN, enqueue_sending
@@ -77,7 +78,7 @@ def _members(session: SiteSession, dispatch: Dispatch, message: Message) -> list
         there = select(Customer.id).where(col(Customer.id).in_(message.customer_ids)).order_by(col(Customer.id))
         return [id for id in session.exec(there) if id is not None] if dispatch.planned_to is None else []
     if dispatch.planned_to is None:
-        materialise(session, [*dispatch.include, *dispatch.exclude])
+        freshen(session, dispatch)
     limit = settings().chunk_size * CHUNKS_A_PAGE
     return members_page(session, dispatch.include, dispatch.exclude, dispatch.planned_to, limit)
 

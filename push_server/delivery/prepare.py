@@ -1,7 +1,7 @@
 """What to do with a claimed delivery, decided without a network: a message to post, or why there is none."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -46,7 +46,11 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What the deliveries of a chunk have in common. `keys`: the site's VAPID key pairs by id."""
+    """What the deliveries of a chunk have in common. `keys`: the site's VAPID key pairs by id.
+
+    `left`: customers who are in the audience no longer. `points`: the variable of each customer, where some text
+    names it.
+    """
 
     site_id: int
     contact: str
@@ -56,13 +60,15 @@ class Context:
     in_stock: bool
     keys: Mapping[int, KeyPair]
     expires_at: datetime
+    left: Set[int]
+    points: Mapping[int, Mapping[str, object]]
 
 
 def prepare(row: Claimed, context: Context, auth: bytes, now: datetime) -> PushMessage | Settlement:
     """The encrypted and signed message, or the delivery's end without one. `auth`: the opened secret.
 
     The truth is checked here, immediately before the message is made: whether the browser still is this customer's
-    and subscribed, and wants messages now, the guards, the message's life.
+    and subscribed, and wants messages now, whether he still is in the audience, the guards, the message's life.
     """
     refusal = _untrue(row, context, now)
     if refusal is not None:
@@ -72,7 +78,7 @@ def prepare(row: Claimed, context: Context, auth: bytes, now: datetime) -> PushM
     assert row.vapid_key_id is not None
     name = token.stable_name(row.id)
     person = customer_variables(row.external_id, row.anonymous_id, row.attributes, row.time_zone)
-    variables = {**context.common, "customer": person}
+    variables = {**context.common, "customer": person, "points": context.points.get(row.customer_id, {})}
     body, faults = context.composers[row.variant].compose(variables, token.issue(row.id, context.site_id), name)
     if faults:
         return _end(row, DeliveryState.SUPPRESSED, Reason.RENDER_ERROR)
@@ -108,6 +114,8 @@ def _untrue(row: Claimed, context: Context, now: datetime) -> Settlement | None:
         return _end(row, DeliveryState.SUPPRESSED, Reason.UNSUBSCRIBED)
     if row.snoozed_until is not None and now < row.snoozed_until:
         return _end(row, DeliveryState.SUPPRESSED, Reason.QUIET_HOURS)
+    if row.customer_id in context.left:
+        return _end(row, DeliveryState.SUPPRESSED, Reason.LEFT_SEGMENT)
     if not context.in_stock:
         return _end(row, DeliveryState.SUPPRESSED, Reason.OUT_OF_STOCK)
     return None

@@ -9,7 +9,7 @@ from typing import Final
 
 from push_server import clock, security
 from push_server.db import Database
-from push_server.delivery.claim import RENEW_AFTER, Chunk, claim, renew
+from push_server.delivery.claim import RENEW_AFTER, Chunk, claim, look_again, renew
 from push_server.delivery.models import DeliveryState, Reason
 from push_server.delivery.prepare import Claimed, prepare
 from push_server.delivery.settle import Settlement, decide, write
@@ -39,6 +39,8 @@ def send(database: Database, dispatch_id: int, ids: list[int]) -> int:
 
     Any number of workers may be given the same ids: each delivery is claimed by one.
     """
+    with database.session() as session:
+        look_again(session, dispatch_id)
     with database.session() as session:
         chunk = claim(session, dispatch_id, ids)
     if chunk is None:

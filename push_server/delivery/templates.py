@@ -66,6 +66,11 @@ def check(text: str) -> None:
         _compile(text)
 
 
+def reads(text: str, name: str) -> bool:
+    """Whether the template, which `check` has passed, reads a variable of this name, such as `points`."""
+    return name in text and not is_static(text) and name in _compile(text).analyze(include_partials=False).globals
+
+
 def render(text: str, variables: Mapping[str, object]) -> str:
     """The text with its variables filled in. TemplateFault for an unknown one, or when anything else goes wrong."""
     if is_static(text):

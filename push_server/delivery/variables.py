@@ -1,16 +1,19 @@
-"""What templates may name: `customer`, `site`, and `product` where the message guards products' stock.
+"""What templates may name: `customer`, `points`, `site`, and `product` where the message guards products' stock.
 
 What has no value is left out rather than blank, so that a text about it is an error instead of half a sentence.
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from sqlmodel import col, select
 
 from push_server.catalog.models import Product
 from push_server.db import SiteSession
+from push_server.loyalty.standing import Standing, standings
 from push_server.sites.models import Site
 
 
@@ -20,6 +23,30 @@ def customer_variables(
     """`customer`: the attributes, and above them the ids and the time zone."""
     own = {"external_id": external_id, "anonymous_id": anonymous_id, "time_zone": time_zone}
     return _present({**(attributes or {}), **_present(own)})
+
+
+def points_variables(
+    session: SiteSession, site: Site, customers: Sequence[int], now: datetime
+) -> dict[int, dict[str, object]]:
+    """`points` of each of these customers as of `now`, in the shop's calendar."""
+    zone = ZoneInfo(site.time_zone)
+    return {id: _points(standing, now, zone) for id, standing in standings(session, customers, now).items()}
+
+
+def _points(standing: Standing, now: datetime, zone: ZoneInfo) -> dict[str, object]:
+    """What expires is left out where nothing does: so no text tells of points that are spent by now."""
+    variables: dict[str, object] = {"balance": standing.balance, "tier": standing.tier}
+    if standing.expiries:
+        first = standing.expiries[0][0].astimezone(zone)
+        variables |= {
+            "expiring": sum(points for at, points in standing.expiries if at.astimezone(zone).date() == first.date()),
+            "expires_at": first.isoformat(),
+            "days_left": (first.date() - now.astimezone(zone).date()).days,
+        }
+    for days in (7, 30):
+        soon = sum(points for at, points in standing.expiries if at <= now + timedelta(days=days))
+        variables[f"expiring_in_{days}_days"] = soon or None
+    return _present(variables)
 
 
 def site_variables(site: Site) -> dict[str, object]:

@@ -16,6 +16,8 @@ from push_server.demo.catalogue import BY_CATEGORY, CATEGORIES, Record
 from push_server.errors import StartupError
 
 CENT = Decimal("0.01")
+ZONE = "Europe/Budapest"
+"""Where the shop is, and its customers are."""
 _FIRST = "Anna Béla Clara Dávid Eszter Farid Grete Hana Igor Júlia Karim Lotte Márta Noor Olga Pál Rosa Søren Tünde Zoë"
 _LAST = "Almási Berg Czakó Dahl Eriksen Fekete García Horváth Iversen Jónás Kovács Lund Molnár Nagy Ortega Szabó"
 

@@ -68,6 +68,7 @@ def judge(story: Story, campaigns: list[Sent], found: Arrivals, earlier: datetim
         wrong += _difference(f"{name}: customers who saw the notification", set(shown), must, may)
         if twice := [customer for customer, times in shown.items() if times > 1]:
             wrong.append(f"{name}: shown more than once to {_some(twice)}")
+        wrong += _misworded(story, sent, found, earlier, later)
         states, outcomes = sent.report["states"], sent.report["outcomes"]
         if sum(states.values()) != sent.report["audience"]:
             wrong.append(f"{name}: the states {states} do not add up to the audience {sent.report['audience']}")
@@ -76,6 +77,18 @@ def judge(story: Story, campaigns: list[Sent], found: Arrivals, earlier: datetim
         if outcomes["shown"] != len(shown):
             wrong.append(f"{name}: {outcomes['shown']} shown in the report, {len(shown)} receipts sent")
     return wrong
+
+
+def _misworded(story: Story, sent: Sent, found: Arrivals, earlier: datetime, later: datetime) -> list[str]:
+    says = sent.telling.says
+    if says is None:
+        return []
+    people = {person.customer: person for person in story.purchases.people}
+    return [
+        f"{sent.telling.name}: customer {customer} was told “{body}”"
+        for customer, payload in found.payloads[story.mark(sent)]
+        if (body := payload["notification"]["body"]) not in {says(people[customer], at) for at in (earlier, later)}
+    ]
 
 
 def _difference(what: str, found: set[str], must: set[str], may: set[str]) -> list[str]:

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from push_server import clock, log
 from push_server.demo import data, report
 from push_server.demo.client import ApiError
+from push_server.demo.points import LIFE
 from push_server.demo.segments import telling
 from push_server.demo.stage import stage
 from push_server.demo.stay import stay
@@ -68,9 +69,14 @@ def _tell(story: Story, console: Console) -> list[str]:
         began = time.monotonic()
         story.load_purchases(lambda number: progress.advance(task, number))
         rate = (people + orders) / (time.monotonic() - began)
+        lots, redemptions = story.load_points()
         task = progress.add_task("browsers opt in", total=people)
         story.subscribe(lambda number: progress.advance(task, number))
     console.print(f"  {people + orders:,} events committed, {rate:,.0f} a second")
+    console.print(
+        f"  a points programme over them: a point a dollar, for {LIFE.days} days; {lots:,} lots, {redemptions:,} "
+        "redemptions"
+    )
 
     earlier = clock.now()
     campaigns = [story.segment(segment) for segment in telling(purchases.people, earlier)]

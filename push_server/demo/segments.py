@@ -1,4 +1,4 @@
-"""Five telling segments: the rule as the server gets it, and what it means, worked out from the file in plain Python.
+"""Six telling segments: the rule as the server gets it, and what it means, worked out from the file in plain Python.
 
 The two are written apart on purpose: the demo compares the server's members with these.
 """
@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 from push_server.demo.data import Person, Purchase
+from push_server.demo.points import FEWEST, expiring, reminder
 
 ORDER = "Order Completed"
 
@@ -25,6 +26,8 @@ class Telling:
     holds: Callable[[Person, datetime], bool]
     title: str
     body: str
+    says: Callable[[Person, datetime], str] | None = None
+    """What the body must read for a customer, where that is worked out from the file too."""
 
     def members(self, people: list[Person], at: datetime) -> set[str]:
         """The customers who belong in it at that instant, computed without the server."""
@@ -32,7 +35,7 @@ class Telling:
 
 
 def telling(people: list[Person], now: datetime) -> list[Telling]:
-    """The five segments; the spending threshold is taken from the data."""
+    """The six segments; the spending threshold is taken from the data."""
     threshold = top_fifth(people, now)
     return [
         Telling(
@@ -50,6 +53,16 @@ def telling(people: list[Person], now: datetime) -> list[Telling]:
             lambda person, at: _spent(person, at, 365) >= threshold,
             "First pick for you, {{ customer.first_name }} {{ customer.last_name }}",
             "Our best customers see new pressings two days early. {{ customer.favourite }} comes first.",
+        ),
+        Telling(
+            "points",
+            f"{FEWEST} points or more expire within 7 days",
+            _rule({"points": {"expiring": {"gte": FEWEST}, "within": "7d"}}),
+            lambda person, at: expiring(person, at, 7) >= FEWEST,
+            "{{ customer.first_name }}, your points want to be music",
+            "You have {{ points.balance }} points, {{ points.expiring }} of them expire on "
+            "{{ points.expires_at | date: '%-d %B' }}.",
+            reminder,
         ),
         Telling(
             "habit-breaking",

@@ -105,7 +105,7 @@ def _create_site(origin: str) -> dict[str, str]:
     while True:
         try:
             with database().session() as session:
-                made = asdict(create_site(session, "Lanternfish Records", [origin], "Europe/Budapest", "USD"))
+                made = asdict(create_site(session, "Lanternfish Records", [origin], data.ZONE, "USD"))
         except DBAPIError:
             if time.monotonic() > deadline:
                 raise

@@ -16,7 +16,8 @@ from push_server.demo import journal
 from push_server.demo.browsers import Browser
 from push_server.demo.catalogue import RECORDS
 from push_server.demo.client import Client
-from push_server.demo.data import Person, Purchases
+from push_server.demo.data import ZONE, Person, Purchases
+from push_server.demo.points import rows
 from push_server.demo.segments import Telling
 from push_server.security import b64url
 
@@ -25,6 +26,7 @@ Advance = Callable[[int], None]
 
 EVENTS_A_BATCH = 250
 BROWSERS_A_CALL = 500
+POINTS_A_CALL = 500
 RECEIPTS_A_CALL = 100
 OPEN_STATES = ("queued", "sending", "retry")
 STALLED_AFTER = 150.0  # seconds without any change; a lost process is back, and its work sent again, within 60
@@ -77,6 +79,15 @@ class Story:
         self._batches([person.event() for person in people], advance)
         self._batches([purchase.event() for person in people for purchase in person.purchases], advance)
 
+    def load_points(self) -> tuple[int, int]:
+        """The points programme: what the purchases earned, then what was spent of it; how many rows of each."""
+        lots, redemptions = rows(self.purchases.people)
+        for part in _chunks(lots, POINTS_A_CALL):
+            self.server.post("/v1/loyalty/lots", {"lots": part})
+        for part in _chunks(redemptions, POINTS_A_CALL):
+            self.server.post("/v1/loyalty/redemptions", {"redemptions": part})
+        return len(lots), len(redemptions)
+
     def subscribe(self, advance: Advance) -> None:
         """A browser for each customer: in at the push service, then told to the server, as the SDK does."""
         known = {
@@ -100,7 +111,7 @@ class Story:
                 "subscription": browser.subscription(self.shop.push_service),
                 "anonymousId": person.anonymous_id,
                 "userId": person.customer,
-                "context": {"locale": "en", "timezone": "Europe/Budapest", "page": {"url": self.shop.url}},
+                "context": {"locale": "en", "timezone": ZONE, "page": {"url": self.shop.url}},
             }
             self.browser_side.post("/v1/subscriptions", body)
             advance(1)

@@ -134,6 +134,18 @@ def lock_customers(conn: Connection, site_id: int, customers: set[int]) -> None:
     )
 
 
+def draw_together(conn: Connection, site_id: int, customer: int) -> None:
+    """Draw anew for a customer who has taken over another one's lots and redemptions, from all of them as one account.
+
+    Where nothing has been spent there is nothing to decide. The site's lock, held exclusively, keeps all others out.
+    """
+    spent = conn.execute(
+        "select 1 from points_redemption where site_id = %s and customer_id = %s limit 1", [site_id, customer]
+    )
+    if spent.fetchone():
+        _rebuild(conn, site_id, {customer}, None)
+
+
 def _rebuild(conn: Connection, site_id: int, customers: set[int], new: set[int] | None) -> None:
     """Draw anew for these customers, and write what their lots are worth over time.
 

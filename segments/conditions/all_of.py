@@ -16,6 +16,13 @@ class All(Condition):
 
     all_: list[Node] = Field(alias="all")
 
+    @property
+    def parts(self) -> list[Condition]:
+        return list(self.all_)
+
+    def written(self) -> dict[str, object]:
+        return {"all": []}
+
     def lower(self) -> core.Node:
         return core.And(tuple(node.lower() for node in self.all_))
 

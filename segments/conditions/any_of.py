@@ -15,6 +15,13 @@ class Any(Condition):
 
     any_: list[Node] = Field(alias="any")
 
+    @property
+    def parts(self) -> list[Condition]:
+        return list(self.any_)
+
+    def written(self) -> dict[str, object]:
+        return {"any": []}
+
     def lower(self) -> core.Node:
         return core.Or(tuple(node.lower() for node in self.any_))
 

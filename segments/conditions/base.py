@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from typing import Annotated, Any, ClassVar
 
-from pydantic import PlainValidator
+from pydantic import PlainValidator, PrivateAttr
 from pydantic import ValidationInfo as Info
 
 from segments import core
@@ -16,11 +16,21 @@ class Condition(Strict):
 
     kind: ClassVar[str] = ""
     examples: ClassVar[tuple[dict[str, Any], ...]] = ()
+    _document: dict[str, Any] = PrivateAttr(default_factory=dict)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if cls.kind:
             _kinds[cls.kind] = cls
+
+    @property
+    def parts(self) -> "list[Condition]":
+        """The conditions that this one joins."""
+        return []
+
+    def written(self) -> dict[str, Any]:
+        """The condition as the rule wrote it, but for the conditions that it joins."""
+        return self._document
 
     @abstractmethod
     def lower(self) -> core.Node:
@@ -47,7 +57,9 @@ def _read(value: Any, info: Info) -> Condition:
         raise fault("unknown_condition", f"must have one of these: {', '.join(kinds())}")
     if len(named) > 1:
         raise fault("two_conditions", f"{' and '.join(named)} are each a condition of their own: join them by `all`")
-    return _kinds[named[0]].model_validate(value, context=info.context)
+    read = _kinds[named[0]].model_validate(value, context=info.context)
+    read._document = value
+    return read
 
 
 Node = Annotated[Condition, PlainValidator(_read)]

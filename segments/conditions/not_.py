@@ -15,6 +15,13 @@ class Not(Condition):
 
     node: Node = Field(alias="not")
 
+    @property
+    def parts(self) -> list[Condition]:
+        return [self.node]
+
+    def written(self) -> dict[str, object]:
+        return {"not": {}}
+
     def lower(self) -> core.Node:
         return core.Not(self.node.lower())
 

@@ -237,6 +237,8 @@ SEGMENTS = [
     Bad("GET", f"/v1/segments/{NO_ID}", 404, "no_such_segment"),
     Bad("GET", "/v1/segments/none", 404, "no_such_segment"),
     Bad("GET", f"/v1/segments/{NO_ID}/members", 404, "no_such_segment"),
+    Bad("GET", f"/v1/segments/{NO_ID}/explain/u1", 404, "no_such_segment"),
+    Bad("GET", "/v1/segments/none/explain/a/b", 404, "no_such_segment"),
     Bad("PATCH", f"/v1/segments/{NO_ID}", 404, "no_such_segment", json={"name": "x"}),
     Bad("DELETE", f"/v1/segments/{NO_ID}", 404, "no_such_segment"),
     Bad("GET", "/v1/segments?cursor=x", 400, "bad_cursor"),

@@ -1,6 +1,7 @@
 """A shop full of histories whose instants sit on window edges, in a real database and as the judge reads them."""
 
 import random
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -20,6 +21,7 @@ from push_server.sites.models import VapidKey
 from push_server.sites.service import create_site
 from push_server.subscriptions.models import Subscription
 from segments import core
+from segments.batch import evaluate
 from segments.history import World, micros
 from segments.memory import holds
 from segments.needs import everything, needs
@@ -260,24 +262,34 @@ def write(session: SiteSession, found: list[Shopper], ids: dict[str, int]) -> No
 
 
 class Shop:
-    """Shoppers in a real database, and who of them is in a rule: by SQL, in memory, and to the judge."""
+    """Shoppers in a real database, and who of them is in a rule: by SQL, in memory, in columns, and to the judge."""
 
     def __init__(self, db: Database, found: list[Shopper], named: dict[str, Any] | None = None) -> None:
         """`named` are rules of segments, by the names that stand for their ids in other rules."""
         self.db, self.found, self.site_id = db, found, stock(db, found)
-        self.rules = named or {}
+        self.named = named or {}
         with db.session(site_id=self.site_id) as session:
             for product, days in LIFESPANS.items():
                 session.raw.execute("update product set lifespan_days = %s where product_id = %s", [days, product])
             self.names = dict(session.raw.execute("select id, external_id from customer").fetchall())
             write(session, found, {name: id for id, name in self.names.items()})
             self.segments: dict[str, Any] = {}
-            for name, node in self.rules.items():
+            for name, node in self.named.items():
                 rule = {"version": 1, "where": self.written(node)}
                 segment = Segment(name=name, rule=rule, sentence="")
                 session.add(segment)
                 session.flush()
                 self.segments[name] = str(segment.public_id)
+
+    def __enter__(self) -> "Shop":
+        """One session for as long as it is entered; `members` needs it."""
+        with ExitStack() as stack:
+            self.rules = SiteRules(stack.enter_context(self.db.session(site_id=self.site_id)))
+            self._open = stack.pop_all()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._open.close()
 
     def written(self, node: Any) -> Any:
         """The rule with the ids of the segments that it names."""
@@ -287,32 +299,21 @@ class Shop:
             return node
         return {key: self.segments[value] if key == "segment" else self.written(value) for key, value in node.items()}
 
-    def both(self, node: dict[str, Any], at: datetime) -> tuple[set[str], set[str], core.Node]:
-        """The members by SQL and those in memory, and the rule in core nodes."""
-        with self.db.session(site_id=self.site_id) as session:
-            rules = SiteRules(session)
-            read = rules.parse({"version": 1, "where": self.written(node)})
-            ids = session.sql(rules.members(read, at)).scalars().all()
-            assert len(ids) == len(set(ids))
-            lowered = read.lower()
-            asked = [leaf for leaf in everything([lowered], rules._node) if isinstance(leaf, core.Rank | core.Rfm)]
-            rows = {leaf: session.sql(threshold(leaf, rules._binding(), at)).one() for leaf in asked}
-            thresholds = {leaf: read_threshold(leaf, row) for leaf, row in rows.items()}
-            world = World(rules.zone, rules._node, *self._catalogue(session), thresholds)
-            batch = load(session.raw, self.site_id, self.names, needs([lowered], rules._node), micros(at))
-        instant = micros(at)
-        remembered = {
-            self.names[int(id)]
-            for position, id in enumerate(batch.ids)
-            if holds(lowered, batch.history(position), world, instant)
-        }
-        return {self.names[id] for id in ids}, remembered, lowered
-
-    def judged(self, node: dict[str, Any], at: datetime) -> set[str]:
-        """Who is in to the judge."""
-        judge = HistoryJudge(self.found, ZONE, CATALOGUE, at, segments=self.rules, lifespans=LIFESPANS)
-        return judge.members({"where": node})
-
-    def _catalogue(self, session: SiteSession) -> Any:
-        rows = session.raw.execute("select product_id, category, lifespan_days from product").fetchall()
-        return {id: category for id, category, _ in rows}, {id: days for id, _, days in rows if days is not None}
+    def members(self, node: dict[str, Any], at: datetime) -> tuple[dict[str, set[str]], core.Node]:
+        """Who is in, by each way to tell; and the rule in core nodes."""
+        session, rules, instant = self.rules.session, self.rules, micros(at)
+        read = rules.parse({"version": 1, "where": self.written(node)})
+        ids = session.sql(rules.members(read, at)).scalars().all()
+        assert len(ids) == len(set(ids))
+        lowered: core.Node = read.lower()
+        asked = [leaf for leaf in everything([lowered], rules.node) if isinstance(leaf, core.Rank | core.Rfm)]
+        rows = {leaf: session.sql(threshold(leaf, rules.binding(), at)).one() for leaf in asked}
+        thresholds = {leaf: read_threshold(leaf, row) for leaf, row in rows.items()}
+        batch = load(session.raw, self.site_id, self.names, needs([lowered], rules.node), instant)
+        world = World(ZONE, rules.node, CATALOGUE, LIFESPANS, thresholds)
+        columns = evaluate({"": lowered}, batch, world, instant)[""]
+        in_turn = [place for place in range(len(batch)) if holds(lowered, batch.history(place), world, instant)]
+        judge = HistoryJudge(self.found, ZONE, CATALOGUE, at, segments=self.named, lifespans=LIFESPANS)
+        told = {"SQL": ids, "memory": batch.ids[in_turn].tolist(), "columns": batch.ids[columns].tolist()}
+        found = {way: {self.names[id] for id in each} for way, each in told.items()}
+        return {**found, "judge": judge.members({"where": node})}, lowered

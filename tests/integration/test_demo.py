@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -125,6 +126,8 @@ def test_it_tells_the_whole_story(demo: Demo) -> None:
     said = end(demo, timeout=240)
     for part in ("moved so that the last day is today", "Bought once, 60 days silent", "a second", "decrypted"):
         assert part in said
+    assert re.search(r"20 points or more expire within 7 days +│ +[1-9]\d+ ", said)
+    assert re.search(r"You have \d+ points, \d+ of them expire on \d+ [A-Z][a-z]+\.", said)
 
 
 @pytest.mark.slow

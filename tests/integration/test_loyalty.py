@@ -230,6 +230,19 @@ def test_the_past_of_a_browser_becomes_the_customers(shop: Shop) -> None:
     assert post(shop, "redemptions", spend("r", 105)).status_code == 200
 
 
+def test_two_accounts_that_become_one_are_drawn_from_as_one_at_once(shop: Shop) -> None:
+    browser = {"anonymousId": "b", "timestamp": day(-9), "event": "Loyalty Points Earned"}
+    shop.send("track", browser | {"properties": {"lot_id": "brief", "points": 30, "expires_at": day(2)}})
+    post(shop, "lots", lot("late", 100, expires=20))
+    post(shop, "redemptions", spend("r", 40, at=-1))
+    track(shop, "Loyalty Points Redeemed", NOW - DAY, redemption_id="waits", points=80)
+    assert left(shop) == {"late": 60}
+    shop.send("identify", {"anonymousId": "b", "userId": "u"})
+    assert left(shop) == {"brief": 0, "late": 10}
+    assert (account(shop)["balance"], account(shop)["next_expiry"]["points"]) == (10, 10)
+    assert [each["state"] for each in account(shop)["redemptions"]] == ["drawn", "drawn"]
+
+
 @pytest.mark.parametrize(
     ("name", "properties", "field"),
     [

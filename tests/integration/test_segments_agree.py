@@ -1,75 +1,70 @@
-"""SQL, memory and the naive judge agree on generated rules over a shop whose facts sit on window edges.
+"""SQL, memory, columns and the naive judge agree on generated rules over a shop whose facts sit on window edges.
 
-`HOMING_TEST_EXAMPLES` says how many rules (2,100 without it). What of the language they covered is printed.
+Each part of the language is drawn equally often by itself, and then trees of them. `HOMING_TEST_EXAMPLES` says how many
+rules, drawn anew each time; without it 2,000, the same ones each time. What they covered is printed.
 """
 
 import json
 import os
-from collections import Counter
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
 
 from push_server.db import Database
-from tests.integration.segments_rules import KINDS, WANTED, covered, instants, leaves, trees
+from segments.core import Node
+from tests.integration.segments_coverage import Coverage
+from tests.integration.segments_rules import PARTS, instants, trees
 from tests.integration.segments_shop import Shop, reach, shoppers
 
-EXAMPLES = int(os.environ.get("HOMING_TEST_EXAMPLES", "2100"))
-SHOPPERS = 60
+ASKED = os.environ.get("HOMING_TEST_EXAMPLES")
+EXAMPLES = int(ASKED or 2000)
+SHOPPERS = 50
 NAMED = {
     "A": {"event": "Product Viewed", "within": "3d"},
     "B": {"all": [{"segment": "A"}, {"not": {"attribute": "a", "exists": True}}]},
     "C": {"any": [{"segment": "B"}, {"rfm": {"frequency": {"gte": 4}}}]},
 }
+WANTED = {name for parts in PARTS.values() for name in parts} | {each.__name__ for each in Node.__args__}  # type: ignore[attr-defined]
 
 
-class Coverage:
-    """What the rules so far have covered, and how many of them hold for some and not for others."""
-
-    def __init__(self) -> None:
-        self.rules: set[str] = set()
-        self.used: Counter[str] = Counter()
-        self.telling: Counter[str] = Counter()
-
-    def add(self, kind: str, written: str, named: set[str], tells: bool) -> None:
-        self.rules.add(written)
-        self.used.update(named)
-        self.telling[kind] += tells
-
-    def table(self, histories: int) -> str:
-        """As text: how often each part of the language was used."""
-        cells = [f"{name} {self.used[name]}" for name in sorted({*self.used, *WANTED})]
-        wide = max(map(len, cells)) + 2
-        rows = ["".join(cell.ljust(wide) for cell in cells[at : at + 4]).rstrip() for at in range(0, len(cells), 4)]
-        many = len(self.rules)
-        head = f"{many} different rules and instants x {histories} histories = {many * histories} cases"
-        return "\n".join(["", head, *rows, f"telling: {dict(sorted(self.telling.items()))}"])
-
-
-def test_sql_memory_and_the_judge_agree(db: Database, capsys: pytest.CaptureFixture[str]) -> None:
-    shop, coverage = Shop(db, reach(shoppers(SHOPPERS)), NAMED), Coverage()
-
-    def agree(node: dict[str, Any], at: datetime) -> None:
-        by_sql, in_memory, lowered = shop.both(node, at)
-        expected, case = shop.judged(node, at), json.dumps([node, at.isoformat()])
-        assert by_sql == expected, f"{case}: SQL differs for {sorted(by_sql ^ expected)}"
-        assert in_memory == expected, f"{case}: memory differs for {sorted(in_memory ^ expected)}"
-        kind = next((name for name in KINDS if name in node), "tree")
-        coverage.add(kind, case, set(covered(lowered)), 0 < len(expected) < len(shop.found))
-
+def often(examples: int) -> settings:
     # No phase that explains: it takes minutes to say what the message says.
     phases = (Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink)
-    often = settings(
-        max_examples=EXAMPLES // 2, deadline=None, phases=phases, suppress_health_check=[HealthCheck.too_slow]
+    checks = [HealthCheck.too_slow]
+    return settings(
+        max_examples=examples, derandomize=not ASKED, deadline=None, phases=phases, suppress_health_check=checks
     )
-    often(given(node=leaves, at=instants)(agree))()
-    often(given(node=trees, at=instants)(agree))()
+
+
+def judged(shop: Shop, coverage: Coverage) -> Callable[[str, dict[str, Any], datetime], None]:
+    def agree(kind: str, node: dict[str, Any], at: datetime) -> None:
+        found, lowered = shop.members(node, at)
+        expected, case = found["judge"], json.dumps([node, at.isoformat()])
+        differs = {way: sorted(members ^ expected) for way, members in found.items() if members != expected}
+        assert not differs, f"{case} differs from the judge: {differs}"
+        coverage.add(kind, case, lowered, 0 < len(expected) < len(shop.found))
+
+    return agree
+
+
+def test_sql_memory_columns_and_the_judge_agree(db: Database, capsys: pytest.CaptureFixture[str]) -> None:
+    coverage, found = Coverage(), reach(shoppers(SHOPPERS))
+    with Shop(db, found, NAMED) as shop:
+        agree = judged(shop, coverage)
+        each = max(2, round(EXAMPLES * 0.6 / len(WANTED)))
+        for kind, parts in PARTS.items():
+            for drawn in parts.values():
+                often(max(each, 20 // len(parts)))(given(kind=st.just(kind), node=drawn, at=instants)(agree))()
+        rest = EXAMPLES + EXAMPLES // 20 - len(coverage.cases)  # some more, since Hypothesis draws a few twice
+        often(rest)(given(kind=st.just("tree"), node=trees, at=instants)(agree))()
     with capsys.disabled():
-        print(coverage.table(len(shop.found)))
-    never = [name for name in WANTED if not coverage.used[name]]
+        print(coverage.table(SHOPPERS))
+    never = sorted(WANTED - set(coverage.used))
     assert not never, f"never generated: {never}"
-    few = {kind: coverage.telling[kind] for kind in [*KINDS, "tree"] if coverage.telling[kind] < EXAMPLES // 400}
-    assert not few, f"too few rules hold for some and not for others: {few}"
-    assert len(coverage.rules) >= EXAMPLES * 0.9, "the same rules over and over"
+    few = {kind: coverage.telling[kind] for kind in [*PARTS, "tree"] if not coverage.telling[kind]}
+    assert not few, f"no rule holds for some and not for others: {few}"
+    assert len(coverage.cases) >= EXAMPLES

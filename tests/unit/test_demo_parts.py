@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from py_vapid import Vapid02
 from starlette.testclient import TestClient
 
-from push_server.demo import data, journal
+from push_server.demo import data, journal, points
 from push_server.demo.browsers import Browser
 from push_server.demo.sandbox import Sandbox
 from push_server.demo.segments import telling
@@ -44,6 +44,19 @@ def test_no_windows_edge_passes_a_purchase_while_the_demo_runs(purchases: data.P
         members = segment.members(purchases.people, ANCHOR)
         assert members
         assert segment.members(purchases.people, ANCHOR + timedelta(hours=11)) == members
+
+
+def test_points_are_spent_oldest_first_and_never_more_than_there_are(purchases: data.Purchases) -> None:
+    redeemed = 0
+    for person in purchases.people:
+        lots, spent = points.account(person)
+        assert sum(lot.points for lot in lots) == sum(int(purchase.revenue) for purchase in person.purchases)
+        assert sum(lot.points - lot.left for lot in lots) == sum(each.points for each in spent)
+        assert all(0 <= lot.left <= lot.points for lot in lots)
+        begun = [lot for lot in lots if 0 < lot.left < lot.points]
+        assert len(begun) <= 1 or any(lot.expires_at < spent[-1].at for lot in begun)
+        redeemed += len(spent)
+    assert redeemed > 1000
 
 
 def test_a_line_cut_short_by_a_kill_is_passed_over(tmp_path: Path) -> None:

@@ -46,15 +46,6 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('site_id', 'at', 'customer_id')
     )
     op.create_index(op.f('ix_customer_due_customer_id'), 'customer_due', ['customer_id'], unique=False)
-    op.create_table('rank_threshold',
-    sa.Column('site_id', sa.BigInteger(), nullable=False),
-    sa.Column('leaf', sa.Text(), nullable=False, comment='fingerprint of the condition'),
-    sa.Column('value', postgresql.JSONB(astext_type=sa.Text()), nullable=True),
-    sa.Column('at', sa.DateTime(timezone=True), nullable=False),
-    sa.Column('took_ms', sa.Integer(), nullable=False),
-    sa.ForeignKeyConstraint(['site_id'], ['site.id'], ondelete='CASCADE'),
-    sa.PrimaryKeyConstraint('site_id', 'leaf')
-    )
     op.create_table('site_refresh',
     sa.Column('site_id', sa.BigInteger(), autoincrement=False, nullable=False),
     sa.Column('ticked_at', sa.DateTime(timezone=True), nullable=False, comment='up to here passing time is worked off'),
@@ -74,17 +65,8 @@ def upgrade() -> None:
     )
     op.create_index('membership_change_by_time', 'membership_change', ['segment_id', 'at', 'id'], unique=False, postgresql_include=['customer_id', 'entered'])
     op.create_index('membership_change_of_customer', 'membership_change', ['customer_id', 'segment_id', 'at', 'id'], unique=False, postgresql_include=['entered'])
-    op.create_table('segment_due',
-    sa.Column('segment_id', sa.BigInteger(), nullable=False),
-    sa.Column('customer_id', sa.Integer(), nullable=False),
-    sa.Column('at', sa.DateTime(timezone=True), nullable=False),
-    sa.ForeignKeyConstraint(['segment_id'], ['segment.id'], ondelete='CASCADE'),
-    sa.PrimaryKeyConstraint('segment_id', 'customer_id')
-    )
-    op.create_index('segment_due_by_time', 'segment_due', ['segment_id', 'at'], unique=False)
     op.add_column('segment', sa.Column('is_due', sa.Boolean(), server_default=sa.text('false'), nullable=False))
     op.add_column('segment', sa.Column('whole_ms', sa.Integer(), nullable=True))
-    op.add_column('segment', sa.Column('instants_to', sa.Integer(), nullable=True))
     op.add_column('segment_member', sa.Column('reachable', sa.Boolean(), server_default=sa.text('false'), nullable=False, comment='has an active subscription'))
     op.drop_constraint(op.f('segment_member_customer_id_fkey'), 'segment_member', type_='foreignkey')
     op.drop_index('segment_member_of_customer', table_name='segment_member')
@@ -100,16 +82,12 @@ def downgrade() -> None:
     op.execute('delete from segment_member where customer_id not in (select id from customer)')
     op.create_foreign_key(op.f('segment_member_customer_id_fkey'), 'segment_member', 'customer', ['customer_id'], ['id'], ondelete='CASCADE')
     op.drop_column('segment_member', 'reachable')
-    op.drop_column('segment', 'instants_to')
     op.drop_column('segment', 'whole_ms')
     op.drop_column('segment', 'is_due')
-    op.drop_index('segment_due_by_time', table_name='segment_due')
-    op.drop_table('segment_due')
     op.drop_index('membership_change_of_customer', table_name='membership_change', postgresql_include=['entered'])
     op.drop_index('membership_change_by_time', table_name='membership_change', postgresql_include=['customer_id', 'entered'])
     op.drop_table('membership_change')
     op.drop_table('site_refresh')
-    op.drop_table('rank_threshold')
     op.drop_index(op.f('ix_customer_due_customer_id'), table_name='customer_due')
     op.drop_table('customer_due')
     op.drop_index('change_note_of_site', table_name='change_note')

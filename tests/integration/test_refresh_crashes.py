@@ -1,0 +1,134 @@
+"""The scheduler keeps segments fresh by itself, and whoever kills it loses nothing.
+
+HOMING_SOAK_SECONDS makes the killing last longer.
+"""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from push_server import clock
+from push_server.audiences import refresh
+from push_server.db import Database
+from tests.integration.test_audiences_api import ORDER, Api
+from tests.integration.test_refresh_agrees import VIEW, check
+
+SECONDS = float(os.environ.get("HOMING_SOAK_SECONDS", "10"))
+LATE = 2.0  # seconds, as the contract says
+# A new one, with connections of its own, as soon as the last one is dead; each tells its number first.
+REFRESHERS = """
+import os, time
+from push_server import tables
+from push_server.audiences.refresh import tick
+from push_server.db import database
+parent = os.getpid()
+while True:
+    if os.fork():
+        os.wait()
+        continue
+    print(os.getpid(), flush=True)
+    while os.getppid() == parent:
+        tick(database())
+        time.sleep(0.01)
+    os._exit(0)
+"""
+
+
+@pytest.fixture
+def api(db: Database) -> Iterator[Api]:
+    made = Api(db)
+    with made.client:
+        yield made
+
+
+@pytest.fixture
+def scheduler(api: Api) -> Iterator[None]:
+    process = subprocess.Popen([sys.executable, "-m", "push_server", "scheduler"], stderr=subprocess.DEVNULL)
+    yield
+    process.kill()
+    process.wait(10)
+
+
+def stored(db: Database) -> set[int]:
+    """Who is a member of anything, as the table has it."""
+    with db.connect() as conn:
+        return {row[0] for row in conn.execute("select customer_id from segment_member")}
+
+
+def waited(condition: Callable[[], bool], seconds: float) -> float:
+    """How long it took until the condition held; at most so long."""
+    began = time.monotonic()
+    while not condition():
+        assert time.monotonic() - began < seconds
+        time.sleep(0.005)
+    return time.monotonic() - began
+
+
+def view(api: Api, customer: str, at: datetime) -> None:
+    api.call("POST", "/v1/track", json={**VIEW, "userId": customer, "timestamp": at.isoformat(), "properties": {}})
+
+
+def test_an_event_and_a_passing_minute_show_by_themselves(api: Api, db: Database, scheduler: None) -> None:
+    api.segment("viewed within the minute", {**VIEW, "within": "1m"})
+    view(api, "first", clock.now())
+    waited(lambda: bool(stored(db)), 30)  # the scheduler leads by now
+    before = stored(db)
+    leaves_at = time.time() + 2.5
+    view(api, "late", datetime.fromtimestamp(leaves_at, UTC) - timedelta(minutes=1))
+    waited(lambda: bool(stored(db) - before), LATE)
+    late = stored(db) - before
+    while time.time() < leaves_at:
+        assert late <= stored(db), "never early"
+        time.sleep(0.005)
+    waited(lambda: not late & stored(db), LATE)
+
+
+def test_killed_at_any_moment_it_ends_where_all_customers_do(api: Api, db: Database) -> None:
+    rules: list[dict[str, Any]] = [
+        {**VIEW, "count": {"gte": 3}, "within": "1d"},
+        {**ORDER, "sum": {"of": "revenue", "gte": 30}},
+        {"not": {**ORDER, "within": "1h"}},
+        {**VIEW, "last": {"within": "1m"}},
+    ]
+    made = [api.segment(f"{number}", rule)["id"] for number, rule in enumerate(rules)]
+    api.segment("nested", {"all": [{"segment": made[0]}, {"not": {"segment": made[1]}}]})
+    chance, until = random.Random(3), time.monotonic() + SECONDS
+    sender = threading.Thread(target=_send, args=(api, random.Random(4), until))
+    sender.start()
+    kills = 0
+    with subprocess.Popen([sys.executable, "-c", REFRESHERS], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        while time.monotonic() < until:
+            refresher = int(parent.stdout.readline())
+            time.sleep(chance.uniform(0, 0.4))
+            os.kill(refresher, signal.SIGKILL)
+            kills += 1
+        parent.kill()
+    sender.join()
+    assert kills > 5
+    now = clock.now() + timedelta(seconds=1)
+    clock.set_source(lambda: now)
+    refresh.tick(db)
+    check(db, api.site_id, now)
+
+
+def _send(api: Api, chance: random.Random, until: float) -> None:
+    number = 0
+    while time.monotonic() < until:
+        number += 1
+        customer = f"u{chance.randrange(200)}"
+        at = clock.now() - timedelta(seconds=chance.choice([0, 5, 57, 3598]))
+        if chance.random() < 0.7:
+            view(api, customer, at)
+        else:
+            api.order(customer, at, order_id=f"o{number}", revenue=chance.randrange(5, 25))
+        time.sleep(0.01)
