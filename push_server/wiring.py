@@ -8,6 +8,7 @@ from fastapi import APIRouter
 import push_server.audiences.api
 import push_server.audiences.explain_api
 import push_server.audiences.export_api
+import push_server.audiences.history_api
 import push_server.audiences.refresh
 import push_server.audiences.what_if_api
 import push_server.campaigns.api
@@ -52,6 +53,7 @@ def routers() -> list[APIRouter]:
         push_server.events.export_api.router,
         push_server.audiences.explain_api.router,
         push_server.audiences.export_api.router,
+        push_server.audiences.history_api.router,
         push_server.audiences.what_if_api.router,
         push_server.audiences.api.router,  # before customers, whose ids take slashes
         push_server.loyalty.api.router,

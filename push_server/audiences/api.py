@@ -1,5 +1,6 @@
 """`/v1/segments`: stored rules, their members, and estimates; `/v1/customers/{external_id}/segments`."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -10,10 +11,10 @@ from push_server import clock, http
 from push_server.audiences import service
 from push_server.audiences.editor import newest_only
 from push_server.audiences.estimate import estimate
-from push_server.audiences.instants import When, instant, zone_of
+from push_server.audiences.history import Basis, PastMember, basis_at, members_at
+from push_server.audiences.instants import When, instant, past, zone_of
 from push_server.audiences.models import Segment, SegmentState
 from push_server.customers.service import find_customer
-from push_server.errors import Fault, Invalid
 from push_server.fields import Body, Cursor, Limit, Name, storable
 from push_server.http import Page, cursor_id, encode_cursor, session_of
 from push_server.sites.access import Principal, require
@@ -87,17 +88,22 @@ class SegmentPage(Page):
 
 
 class MemberOut(BaseModel):
-    """A customer in a segment, and since when."""
+    """A customer in a segment, and since when; null where nobody told at the time."""
 
     external_id: str | None
     anonymous_id: str | None
-    since: str
+    since: str | None
 
 
 class MemberPage(Page):
-    """A page of members."""
+    """A page of members.
+
+    `recorded`: who was in, as it was told at the time. `evaluated`: the present rule was not in force then, and was
+    asked now, of the facts until then.
+    """
 
     data: list[MemberOut]
+    basis: Basis
 
 
 class MembershipOut(BaseModel):
@@ -194,23 +200,22 @@ def get_members(
     _principal: Reader,
     limit: Limit = 100,
     cursor: Cursor = None,
-    as_of: Annotated[str | None, Query(description="not available yet")] = None,
+    as_of: Annotated[
+        str | None, Query(description="RFC 3339, not later than now; a date is its midnight in the site's zone")
+    ] = None,
 ) -> MemberPage:
-    """The members now, in an order of their own that holds from page to page."""
-    if as_of is not None:
-        raise Invalid(
-            "Members at a past instant are not available yet: leave out as_of.",
-            code="not_supported",
-            faults=[Fault("query:as_of", "not available yet", "not_supported")],
-        )
+    """The members now, or as of a past instant, in an order of their own that holds from page to page."""
     session = session_of(request)
-    rows = service.member_rows(session, service.fresh_segment(session, segment_id), cursor_id(cursor), limit + 1)
+    at = past(as_of, "query:as_of", zone_of(session)) if as_of is not None else None
+    segment, after = service.fresh_segment(session, segment_id), cursor_id(cursor)
+    if at is None:
+        basis: Basis = Basis.RECORDED
+        rows: Sequence[service.MemberRow | PastMember] = service.member_rows(session, segment, after, limit + 1)
+    else:
+        basis = basis_at(segment, at)
+        rows = members_at(session, segment, at, after, limit + 1)
     more = encode_cursor([rows[limit - 1].customer_id]) if len(rows) > limit else None
-    members = [
-        MemberOut(external_id=row.external_id, anonymous_id=row.anonymous_id, since=clock.rfc3339(row.since))
-        for row in rows[:limit]
-    ]
-    return MemberPage(data=members, next_cursor=more)
+    return MemberPage(data=[_member(row) for row in rows[:limit]], next_cursor=more, basis=basis)
 
 
 @router.get("/v1/customers/{external_id:path}/segments")
@@ -226,6 +231,11 @@ def get_segments_of_customer(
     found = service.segments_of_customer(session, customer.id)
     data = [MembershipOut(id=str(each.public_id), name=each.name, since=clock.rfc3339(since)) for each, since in found]
     return MembershipList(data=data, next_cursor=None)
+
+
+def _member(row: service.MemberRow | PastMember) -> MemberOut:
+    since = clock.rfc3339(row.since) if row.since is not None else None
+    return MemberOut(external_id=row.external_id, anonymous_id=row.anonymous_id, since=since)
 
 
 def _out(segment: Segment, fresh_at: datetime | None) -> SegmentOut:

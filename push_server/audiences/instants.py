@@ -4,7 +4,7 @@ A date without a time is its midnight where the shop is, as in rules. A step of 
 calendar, so that a day is 23 or 25 hours long where the clocks are changed. Minutes and hours are of fixed length.
 """
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import count, takewhile
 from typing import Annotated
 from zoneinfo import ZoneInfo
@@ -24,6 +24,7 @@ When = Annotated[
         examples=["2024-05-31T09:00:00Z"],
     ),
 ]
+_MONTH = timedelta(days=30)
 _EARLIEST, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 
 
@@ -55,16 +56,24 @@ def past(text: str, path: str, zone: ZoneInfo) -> datetime:
     return at
 
 
-def stretch(start: str, end: str | None, root: str, zone: ZoneInfo) -> tuple[datetime, datetime]:
-    """The instants `from` and `to` of a request, both past and in this order; `to` is now unless given."""
-    first = past(start, f"{root}from", zone)
+def stretch(start: str | None, end: str | None, root: str, zone: ZoneInfo) -> tuple[datetime, datetime]:
+    """The instants `from` and `to` of a request, both past and in this order.
+
+    Unless given, `to` is now, and `from` the beginning of the day that is 30 days before it.
+    """
     last = clock.now() if end is None else past(end, f"{root}to", zone)
+    first = midnight(last - _MONTH, zone) if start is None else past(start, f"{root}from", zone)
     if first > last:
         raise Invalid(
             "`from` is later than `to`: exchange them.",
             faults=[Fault(f"{root}from", "must not be later than `to`", "bad_range")],
         )
     return first, last
+
+
+def midnight(at: datetime, zone: ZoneInfo) -> datetime:
+    """The beginning of the day in the zone."""
+    return at.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0, fold=0).astimezone(UTC)
 
 
 def steps(start: datetime, end: datetime, step: str, path: str, zone: ZoneInfo, most: int) -> list[datetime]:

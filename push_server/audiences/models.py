@@ -16,6 +16,7 @@ from sqlalchemy import (
     SmallInteger,
     Table,
     Text,
+    desc,
     false,
     func,
 )
@@ -44,6 +45,9 @@ class Segment(SiteScoped, table=True):
     state: SegmentState = Field(default=SegmentState.PENDING, sa_type=Text)
     size: int | None = None
     reachable: int | None = Field(default=None, description="members with an active subscription")
+    rule_since: datetime | None = instant_field(
+        default=None, nullable=True, description="members are those of this rule since then; null: not found yet"
+    )
     fresh_at: datetime | None = instant_field(default=None, nullable=True, description="last evaluated whole")
     is_due: bool = Field(default=False, sa_column_kwargs={"server_default": false()}, description="to be so again")
     whole_ms: int | None = Field(default=None, description="what that took")
@@ -73,6 +77,14 @@ membership_change = Table(
     Column("at", Instant, nullable=False),
     Column("entered", Boolean, nullable=False),
     Index("membership_change_by_time", "segment_id", "at", "id", postgresql_include=["customer_id", "entered"]),
+    Index(
+        "membership_change_of_member",
+        "segment_id",
+        "customer_id",
+        desc("at"),
+        desc("id"),
+        postgresql_include=["entered"],
+    ),
     Index("membership_change_of_customer", "customer_id", "segment_id", "at", "id", postgresql_include=["entered"]),
 )
 

@@ -55,7 +55,7 @@ def change_segment(session: SiteSession, public_id: str, changes: dict[str, Any]
     if "rule" in changes:
         rules = SiteRules(session, own_id=segment.public_id)
         segment.sentence = rules.sentence(rules.parse(changes["rule"]))
-        segment.rule = changes["rule"]
+        segment.rule, segment.rule_since = changes["rule"], None
     segment.updated_at = clock.now()
     session.add(segment)
     session.flush()

@@ -107,7 +107,7 @@ class BacktestOut(BaseModel):
     Attributes, the catalogue and segments that the rule names have no history: they count as they are now.
     """
 
-    data: list[BacktestPoint]
+    points: list[BacktestPoint]
 
 
 @router.post("/v1/segments/overlap")
@@ -147,8 +147,8 @@ def post_backtest(body: BacktestIn, request: Request, principal: Reader, editor:
     instants = steps(first, last, body.step, "$.step", zone, backtest.MOST)
     with newest_only(session, principal.key_id, editor):
         sizes = backtest.backtest(session, body.rule, instants)
-    points = zip(instants, sizes, strict=True)
-    return BacktestOut(data=[BacktestPoint(at=clock.rfc3339(at), size=size) for at, size in points])
+    counted = zip(instants, sizes, strict=True)
+    return BacktestOut(points=[BacktestPoint(at=clock.rfc3339(at), size=size) for at, size in counted])
 
 
 @router.post("/v1/segments/{segment_id}/diff")

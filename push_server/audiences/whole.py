@@ -27,6 +27,7 @@ def evaluate(session: SiteSession, segment: Segment, at: datetime, seconds: floa
         segment.size = _write_difference(session, segment.id, found, at)
         segment.reachable = _mark_reachable(session, segment.id)
     segment.fresh_at, segment.is_due, segment.state = at, False, SegmentState.READY
+    segment.rule_since = segment.rule_since or at
     segment.whole_ms = round((time.perf_counter() - began) * 1000)
     session.add(segment)
     session.flush()

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from push_server.http import encode_cursor
 from tests.contract.bad import Bad
 from tests.contract.bad_management import NO_ID
 
@@ -56,6 +57,18 @@ PLANNING = [
     Bad("POST", f"{SEGMENTS}/{NO_ID}/diff", 422, "invalid", json={}, fault="$.rule"),
     Bad("POST", f"{SEGMENTS}/{NO_ID}/export", 404, "no_such_segment"),
     Bad("POST", f"{SEGMENTS}/none/export", 404, "no_such_segment"),
+    *[
+        Bad("GET", f"{SEGMENTS}/{NO_ID}/{path}", 404, "no_such_segment")
+        for path in ("changes", "growth", "members?as_of=2026-01-01")
+    ],
+    Bad("GET", f"{SEGMENTS}/{NO_ID}/members?as_of=2190-01-01", 422, "invalid", fault="query:as_of"),
+    Bad("GET", f"{SEGMENTS}/{NO_ID}/members?as_of=now", 422, "invalid", fault="query:as_of"),
+    Bad("GET", f"{SEGMENTS}/{NO_ID}/members?as_of=2026-01-01T00:00:00+02:00", 422, "invalid", fault="query:as_of"),
+    Bad("GET", f"{SEGMENTS}/{NO_ID}/growth?from=2190-01-01", 422, "invalid", fault="query:from"),
+    Bad("GET", f"{SEGMENTS}/{NO_ID}/growth?from=2020-01-01&step=1h", 422, "invalid", fault="query:step"),
+    Bad("GET", f"{SEGMENTS}/{NO_ID}/changes?cursor=Wzcs", 400, "bad_cursor"),
+    Bad("GET", f"{SEGMENTS}/{NO_ID}/changes?cursor={encode_cursor([10**30, 1])}", 400, "bad_cursor"),
+    Bad("GET", f"{SEGMENTS}/{NO_ID}/changes?cursor={encode_cursor([1, 2**63])}", 400, "bad_cursor"),
     estimate(""),
     estimate("x" * 65),
 ]

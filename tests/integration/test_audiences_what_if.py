@@ -120,7 +120,7 @@ def test_a_backtest_counts_facts_up_to_each_instant(api: Api) -> None:
 
     def sizes(node: Any, start: str, **more: Any) -> list[tuple[str, int]]:
         found = api.call("POST", "/v1/segments/backtest", json={"rule": rule(node), "from": start, **more})
-        return [(point["at"], point["size"]) for point in found["data"]]
+        return [(point["at"], point["size"]) for point in found["points"]]
 
     bought = {**ORDER, "within": "2d"}
     assert sizes(bought, "2026-02-01", to="2026-02-05", step="1d") == [
@@ -143,17 +143,17 @@ def test_days_of_a_backtest_are_the_shops(api: Api) -> None:
     api.call("PATCH", "/v1/site", json={"time_zone": "Europe/Budapest"})
     body = {"rule": rule(EVERYONE), "from": "2025-10-25", "to": "2025-10-28", "step": "1d"}
     found = api.call("POST", "/v1/segments/backtest", json=body)
-    assert [point["at"] for point in found["data"]] == [
+    assert [point["at"] for point in found["points"]] == [
         "2025-10-24T22:00:00Z",
         "2025-10-25T22:00:00Z",
         "2025-10-26T23:00:00Z",
         "2025-10-27T23:00:00Z",
     ]
     found = api.call("POST", "/v1/segments/backtest", json=body | {"step": "24h"})
-    assert [point["at"][11:13] for point in found["data"]] == ["22"] * 4
+    assert [point["at"][11:13] for point in found["points"]] == ["22"] * 4
     body |= {"from": "2025-03-29T02:30:00", "to": "2025-03-31"}  # half past two is left out on the 30th
     found = api.call("POST", "/v1/segments/backtest", json=body)
-    assert [point["at"] for point in found["data"]] == ["2025-03-29T01:30:00Z", "2025-03-30T01:30:00Z"]
+    assert [point["at"] for point in found["points"]] == ["2025-03-29T01:30:00Z", "2025-03-30T01:30:00Z"]
 
 
 def test_a_backtest_as_a_whole_is_bounded(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
