@@ -25,6 +25,7 @@ import push_server.events.partitions
 import push_server.events.read_api
 import push_server.loyalty.api
 import push_server.loyalty.happenings
+import push_server.loyalty.program_api
 import push_server.loyalty.store
 import push_server.sdk.api
 import push_server.sites.api
@@ -57,6 +58,7 @@ def routers() -> list[APIRouter]:
         push_server.audiences.what_if_api.router,
         push_server.audiences.api.router,  # before customers, whose ids take slashes
         push_server.loyalty.api.router,
+        push_server.loyalty.program_api.router,
         push_server.customers.api.router,
         push_server.catalog.api.router,
         push_server.campaigns.api.router,

@@ -13,6 +13,7 @@ from sqlmodel import col, select
 
 from push_server.catalog.models import Product
 from push_server.db import SiteSession
+from push_server.loyalty.program import Program, program_of
 from push_server.loyalty.standing import Standing, standings
 from push_server.sites.models import Site
 
@@ -30,12 +31,20 @@ def points_variables(
 ) -> dict[int, dict[str, object]]:
     """`points` of each of these customers as of `now`, in the shop's calendar."""
     zone = ZoneInfo(site.time_zone)
-    return {id: _points(standing, now, zone) for id, standing in standings(session, customers, now).items()}
+    program = program_of(session.raw, session.site_id) or Program()
+    return {id: _points(standing, program, now, zone) for id, standing in standings(session, customers, now).items()}
 
 
-def _points(standing: Standing, now: datetime, zone: ZoneInfo) -> dict[str, object]:
+def _points(standing: Standing, program: Program, now: datetime, zone: ZoneInfo) -> dict[str, object]:
     """What expires is left out where nothing does: so no text tells of points that are spent by now."""
-    variables: dict[str, object] = {"balance": standing.balance, "tier": standing.tier}
+    variables: dict[str, object] = {
+        "balance": standing.balance,
+        "name": program.name(standing.balance),
+        "singular": program.singular,
+        "plural": program.plural,
+        "tier": standing.tier,
+        "next_tier": program.next_tier(standing.tier),
+    }
     if standing.expiries:
         first = standing.expiries[0][0].astimezone(zone)
         variables |= {

@@ -14,6 +14,7 @@ from push_server.errors import Fault, Invalid
 from push_server.fields import storable
 from push_server.http import session_of
 from push_server.loyalty import service
+from push_server.loyalty.program import UNSAID
 from push_server.loyalty.shapes import (
     LotOut,
     LotsIn,
@@ -42,7 +43,7 @@ def post_lots(body: LotsIn, request: Request, principal: Writer) -> TakenOut:
             lot.customer,
             lot.points,
             times.read(lot.earned_at, f"$.lots[{at}].earned_at"),
-            times.read(lot.expires_at, f"$.lots[{at}].expires_at"),
+            times.read(lot.expires_at, f"$.lots[{at}].expires_at") if "expires_at" in lot.model_fields_set else UNSAID,
         )
         for at, lot in enumerate(body.lots)
     ]
@@ -87,6 +88,7 @@ def get_loyalty(
         customer=external_id,
         balance=found.balance,
         tier=found.tier,
+        next_tier=found.next_tier,
         next_expiry=None if soon is None else NextExpiry(at=clock.rfc3339(soon.at), points=soon.points),
         lots=[
             LotOut(

@@ -7,7 +7,7 @@ a known id changes nothing.
 """
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -17,6 +17,7 @@ from push_server.customers.identity import Connection
 from push_server.errors import Fault
 from push_server.events.followers import Told
 from push_server.events.intake import EPOCH
+from push_server.loyalty.program import UNSAID, Expiry
 from push_server.loyalty.shapes import LONGEST_ID, MAX_POINTS, instant
 from push_server.loyalty.store import LotFact, RedemptionFact, lock_customers, take_lots, take_redemptions
 
@@ -26,7 +27,7 @@ EARNED, REDEEMED, TIER_CHANGED = "Loyalty Points Earned", "Loyalty Points Redeem
 class _Earned(NamedTuple):
     lot_id: str
     points: int
-    expires_at: datetime | None
+    expires_at: Expiry
 
 
 class _Redeemed(NamedTuple):
@@ -56,12 +57,8 @@ class LoyaltyEvents:
         if name == TIER_CHANGED:
             fact: _Earned | _Redeemed | _Tier = _Tier(_text(properties, "tier", path, faults))
         elif name == EARNED:
-            expires_at = properties.get("expires_at")
-            end = None if expires_at is None else instant(expires_at, ZoneInfo(zone))
-            if end is None and expires_at is not None:
-                faults.append(Fault(f"{path}.expires_at", "must be an RFC 3339 instant from 1970 on", "bad_date"))
             lot_id = _text(properties, "lot_id", path, faults) or fallback_id
-            fact = _Earned(lot_id, _points(properties, path, faults), end)
+            fact = _Earned(lot_id, _points(properties, path, faults), _expiry(properties, zone, path, faults))
         else:
             redemption_id = _text(properties, "redemption_id", path, faults) or fallback_id
             fact = _Redeemed(redemption_id, _points(properties, path, faults))
@@ -110,6 +107,16 @@ def _points(properties: Mapping[str, Any], path: str, faults: list[Fault]) -> in
         faults.append(Fault(f"{path}.points", f"must be a whole number from 1 to {MAX_POINTS}", "out_of_range"))
         return 0
     return points
+
+
+def _expiry(properties: Mapping[str, Any], zone: str, path: str, faults: list[Fault]) -> Expiry:
+    if "expires_at" not in properties:
+        return UNSAID
+    told = properties["expires_at"]
+    end = None if told is None else instant(told, ZoneInfo(zone))
+    if end is None and told is not None:
+        faults.append(Fault(f"{path}.expires_at", "must be an RFC 3339 instant from 1970 on", "bad_date"))
+    return end
 
 
 def _text(properties: Mapping[str, Any], name: str, path: str, faults: list[Fault]) -> str | None:

@@ -1,4 +1,4 @@
-"""Points lots, redemptions and tiers, and the worth of each lot over time.
+"""The points programme, points lots, redemptions and tiers, and the worth of each lot over time.
 
 `points_lot` and `points_redemption` hold what the shop said. What follows from it is `points_value`: how much of a lot
 is unspent from `since` until `until`, where the next redemption draws from it or it expires. A question about instant
@@ -6,6 +6,7 @@ t looks at `since <= t < until`. It is rebuilt for a customer whenever a lot or 
 """
 
 from sqlalchemy import BigInteger, Column, ForeignKey, Identity, Index, Integer, Table, Text, UniqueConstraint, text
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlmodel import SQLModel
 
 from push_server.db import Instant
@@ -20,6 +21,16 @@ def _site() -> Column[int]:
 def _customer() -> Column[int]:
     return Column("customer_id", Integer, ForeignKey("customer.id", ondelete="CASCADE"), nullable=False)
 
+
+loyalty_program = Table(
+    "loyalty_program",
+    metadata,
+    Column("site_id", BigInteger, ForeignKey("site.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("singular", Text, nullable=False),
+    Column("plural", Text, nullable=False),
+    Column("expires_after", Text, comment="a duration such as 365d; null: for ever"),
+    Column("tiers", ARRAY(Text), nullable=False, comment="the lowest first"),
+)
 
 points_lot = Table(
     "points_lot",

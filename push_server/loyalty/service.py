@@ -12,6 +12,7 @@ from push_server.customers.changes import note
 from push_server.customers.identity import Connection, People, Raced, lock_site
 from push_server.db import SiteSession
 from push_server.errors import Conflict, Fault
+from push_server.loyalty.program import Expiry, Program, program_of
 from push_server.loyalty.shapes import MOST
 from push_server.loyalty.store import LotFact, RedemptionFact, Taken, take_lots, take_redemptions
 
@@ -23,7 +24,7 @@ class LotGiven(NamedTuple):
     customer: str
     points: int
     earned_at: datetime | None
-    expires_at: datetime | None
+    expires_at: Expiry
 
 
 class RedemptionGiven(NamedTuple):
@@ -40,6 +41,7 @@ class Loyalty(NamedTuple):
 
     balance: int
     tier: str | None
+    next_tier: str | None
     next_expiry: Any
     lots: list[Any]
     redemptions: list[Any]
@@ -90,7 +92,8 @@ def loyalty_of(session: SiteSession, customer_id: int) -> Loyalty:
     balance = session.sql(_BALANCE, place).scalar_one()
     tier = session.sql(_TIER, place).scalar_one_or_none()
     lots, redemptions = session.sql(_LOTS, place).all(), session.sql(_REDEMPTIONS, place).all()
-    return Loyalty(balance, tier, session.sql(_NEXT, place).first(), lots, redemptions)
+    above = (program_of(session.raw, session.site_id) or Program()).next_tier(tier)
+    return Loyalty(balance, tier, above, session.sql(_NEXT, place).first(), lots, redemptions)
 
 
 def _customers(conn: Connection, site_id: int, external_ids: set[str]) -> dict[str, int]:

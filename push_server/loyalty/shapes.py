@@ -29,13 +29,18 @@ At = Annotated[str, StringConstraints(strict=True, max_length=64), Field(json_sc
 
 
 class LotIn(Body):
-    """Points earned together. Without `earned_at` they are earned now; without `expires_at` they never expire."""
+    """Points earned together. Without `earned_at` they are earned now.
+
+    Without `expires_at` they last as long as the programme says, and for ever where it says nothing.
+    """
 
     lot_id: Id
     customer: Id = Field(description="the shop's own id of the customer, who is created when new")
     points: Points
     earned_at: At | None = None
-    expires_at: At | None = Field(default=None, description="the first instant at which they no longer count")
+    expires_at: At | None = Field(
+        default=None, description="the first instant at which they no longer count; null: they never expire"
+    )
 
 
 class LotsIn(Body):
@@ -121,6 +126,7 @@ class LoyaltyOut(BaseModel):
     customer: str
     balance: int
     tier: str | None
+    next_tier: str | None = Field(description="the one above in the programme's tiers")
     next_expiry: NextExpiry | None
     lots: list[LotOut]
     redemptions: list[RedemptionOut]

@@ -2,13 +2,14 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from push_server.customers.changes import Kind, due, note
 from push_server.customers.identity import Connection
 from push_server.loyalty.points import NEVER, Lot, Redemption, settle, versions
+from push_server.loyalty.program import UNSAID, Expiry, Program, program_of
 
 _LOCK = 5 << 56  # apart from other advisory locks
 _LOCKS_PER_SITE = 64
@@ -17,13 +18,16 @@ DRAWN, UNCOVERED = "drawn", "uncovered"
 
 @dataclass(frozen=True, slots=True)
 class LotFact:
-    """A lot as it was told; `earned_at` None: nothing said of it, so `now`."""
+    """A lot as it was told; `earned_at` None: nothing said of it, so `now`.
+
+    `expires_at` UNSAID: nothing said of it, so as the site's programme has it; None: for ever.
+    """
 
     lot_id: str
     customer: int
     points: int
     earned_at: datetime | None
-    expires_at: datetime | None
+    expires_at: Expiry
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +55,10 @@ def take_lots(conn: Connection, site_id: int, facts: Sequence[LotFact], now: dat
     The caller holds the site's lock shared and has resolved the customers.
     """
     lock_customers(conn, site_id, {fact.customer for fact in facts})
-    facts = sorted(facts, key=lambda fact: fact.lot_id)  # so that two transactions wait instead of deadlocking
+    is_open = {fact.lot_id for fact in facts if fact.expires_at is UNSAID}
+    program = program_of(conn, site_id) if is_open else None
+    facts = [_with_expiry(fact, program or Program(), now) for fact in facts]
+    facts.sort(key=lambda fact: fact.lot_id)  # so that two transactions wait instead of deadlocking
     new = conn.execute(
         "insert into points_lot (site_id, lot_id, customer_id, points, earned_at, expires_at) select %s, * from"
         " unnest(%s::text[], %s::int[], %s::bigint[], %s::timestamptz[], %s::timestamptz[])"
@@ -74,12 +81,20 @@ def take_lots(conn: Connection, site_id: int, facts: Sequence[LotFact], now: dat
     stored = {row[0]: LotFact(*row) for row in rows}
     for fact in facts:
         was = stored[fact.lot_id]
-        same = (was.customer, was.points, was.expires_at) == (fact.customer, fact.points, fact.expires_at)
+        # A programme may have changed since, and then what it says now contradicts nothing.
+        same_end = fact.expires_at == was.expires_at or (program is not None and fact.lot_id in is_open)
+        same = same_end and (was.customer, was.points) == (fact.customer, fact.points)
         if not same or fact.earned_at not in (None, was.earned_at):
             taken.other.add(fact.lot_id)
     _rebuild(conn, site_id, {fact.customer for fact in facts if fact.lot_id in taken.new}, None)
     due(conn, site_id, [(fact.customer, fact.earned_at) for fact in facts if fact.earned_at is not None])
     return taken
+
+
+def _with_expiry(fact: LotFact, program: Program, now: datetime) -> LotFact:
+    if fact.expires_at is not UNSAID:
+        return fact
+    return replace(fact, expires_at=program.expiry(fact.earned_at or now))
 
 
 def take_redemptions(conn: Connection, site_id: int, facts: Sequence[RedemptionFact], now: datetime) -> Taken:

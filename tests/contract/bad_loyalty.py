@@ -16,6 +16,10 @@ def redemption(status: int, code: str, fault: str, **change: Any) -> Bad:
     return Bad("POST", "/v1/loyalty/redemptions", status, code, json={"redemptions": rows}, fault=path)
 
 
+def program(fault: str, code: str = "invalid", **body: Any) -> Bad:
+    return Bad("PUT", "/v1/loyalty/program", 422, code, json=body, fault=f"${fault}")
+
+
 def raw(points: bytes) -> Bad:
     body = b'{"lots":[{"lot_id":"l","customer":"u","points":' + points + b"}]}"
     return Bad("POST", "/v1/loyalty/lots", 422, "invalid", raw=body, fault="$.lots[0].points")
@@ -60,5 +64,27 @@ LOYALTY = [
     redemption(422, "invalid", ".redemption_id", redemption_id=None),
     Bad("GET", "/v1/customers/nobody/loyalty", 404, "no_such_customer"),
     Bad("GET", "/v1/customers/%00/loyalty", 422, "invalid", fault="path:external_id"),
-    Bad("GET", "/v1/loyalty/program", 404, "no_such_path"),
+    program(".expires_after", expires_after="soon"),
+    program(".expires_after", expires_after="0d"),
+    program(".expires_after", expires_after="365 days"),
+    program(".expires_after", expires_after="36526d"),
+    program(".expires_after", expires_after=365),
+    program(".expires_after", expires_after="\0"),
+    program(".points_name", points_name="paws"),
+    program(".points_name", points_name=None),
+    program(".points_name.plural", points_name={"singular": "paw"}),
+    program(".points_name.singular", points_name={"singular": " ", "plural": "paws"}),
+    program(".points_name.singular", points_name={"singular": "p" * 51, "plural": "paws"}),
+    program(".tiers", tiers="gold"),
+    program(".tiers", tiers=None),
+    program(".tiers", tiers=[f"t{number}" for number in range(51)]),
+    program(".tiers[1]", tiers=["gold", ""]),
+    program(".tiers[0]", tiers=["\ud800"]),
+    program(".tiers[0]", tiers=[1]),
+    program(".tiers[2]", "duplicate_tier", tiers=["silver", "gold", "silver"]),
+    program(".per_euro", per_euro=1),
+    Bad("PUT", "/v1/loyalty/program", 422, "invalid", json=[], fault="$"),
+    Bad("PUT", "/v1/loyalty/program", 401, "secret_key_needed", json={}, key="public"),
+    Bad("GET", "/v1/loyalty/program", 401, "secret_key_needed", key="public"),
+    Bad("POST", "/v1/loyalty/program", 405, "method_not_allowed", json={}),
 ]

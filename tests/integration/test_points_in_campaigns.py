@@ -83,6 +83,30 @@ def test_a_text_shows_balance_and_what_expires_when(shop: Shop) -> None:
             )
 
 
+def test_a_text_calls_points_and_tiers_as_the_programme_does(shop: Shop) -> None:
+    for name in ("ada", "bob"):
+        shop.customer(name, name)
+    earn(shop, lot("ada", 1, None), lot("bob", 2, None))
+    tier = {"userId": "bob", "event": "Loyalty Tier Changed", "properties": {"tier": "silver"}}
+    assert shop.api.post("/v1/track", json=tier).status_code == 200
+    text = "{{ points.balance }} {{ points.name }} ({{ points.singular }}, {{ points.plural }})"
+
+    def shown(title: str) -> list[str | None]:
+        campaign = shop.draft({"title": title, "url": "https://shop.example/"})
+        answers = [
+            shop.api.post(f"/v1/campaigns/{campaign}/preview", json={"customer": name}) for name in ("ada", "bob")
+        ]
+        made = [answer.json()["previews"][0]["notification"] for answer in answers]
+        return [one and one["title"] for one in made]
+
+    assert shown(text) == ["1 point (point, points)", "2 points (point, points)"]
+    assert shown("{{ points.next_tier }}") == [None, None]
+    named = {"points_name": {"singular": "paw", "plural": "paws"}, "tiers": ["bronze", "silver", "gold"]}
+    assert shop.api.put("/v1/loyalty/program", json=named).status_code == 200
+    assert shown(text) == ["1 paw (paw, paws)", "2 paws (paw, paws)"]
+    assert shown("next: {{ points.next_tier }}") == ["next: bronze", "next: gold"]
+
+
 def test_who_spends_his_points_before_his_message_is_made_gets_none(shop: Shop, push: ScriptedPush) -> None:
     for name in ("ada", "bob", "cyd", "dan"):
         shop.customer(name, name)
