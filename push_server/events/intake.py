@@ -29,7 +29,7 @@ _decode = msgspec.json.decode
 _encode = msgspec.json.encode
 
 
-class Item(msgspec.Struct):
+class Item(msgspec.Struct, gc=False):
     """One accepted message. `name` is the event's, None for identify and alias; `key` is what makes it unique."""
 
     key: bytes
@@ -50,7 +50,7 @@ class Item(msgspec.Struct):
     time_zone: str | None = None
 
 
-class _Context(msgspec.Struct):
+class _Context(msgspec.Struct, gc=False):
     stored: bytes | None = None
     time_zone: str | None = None
     user_hash: str | None = None

@@ -17,7 +17,7 @@ Id = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
 _NOTHING = msgspec.Raw(b"null")
 
 
-class Message(msgspec.Struct, rename="camel"):
+class Message(msgspec.Struct, rename="camel", gc=False):
     """One call of any type. `properties`, `traits` and `context` stay JSON here: most of it is only stored."""
 
     type: str | None = None
@@ -35,7 +35,7 @@ class Message(msgspec.Struct, rename="camel"):
     context: msgspec.Raw = _NOTHING
 
 
-class Batch(msgspec.Struct, rename="camel"):
+class Batch(msgspec.Struct, rename="camel", gc=False):
     """Several calls, with what they share."""
 
     batch: list[Message]
