@@ -130,47 +130,45 @@ class Committer:
         if people.merges and site_id not in alone:
             raise _NeedsSite(site_id)
         people.store()
+        changes = _Changes(people.changes)
         orders: list[Derived] = []
         followed: dict[Follower, list[Told]] = {}
         patches: dict[int, Patch] = {}
-        events: list[tuple[Item, int, int]] = []
-        bodies: list[tuple[Item, int, int]] = []
+        names, products, categories = (self.terms.of(site_id, what) for what in (EVENT, PRODUCT, CATEGORY))
+
+        def keep(item: Item, customer: int, seq: int, received: int) -> None:
+            kind = names[item.name or ""]
+            product = None if item.product_id is None else products[item.product_id]
+            category = None if item.category is None else categories[item.category]
+            rows.event(item, kind, customer, seq, product, category)
+            rows.body(item, site_id, seq, received, whole=True)
+            changes.add(customer, kind, item.ts)
+
         for (submission, item), one, seq in zip(fresh, whose, self._draw(conn, len(fresh)), strict=True):
-            person = one.final()
+            person = one if one.into is None else one.final()
             if item.traits or (item.time_zone is not None and item.time_zone != person.time_zone):
                 _patch(patches, person, item)
-            if item.name is not None or item.message_id is not None:
-                bodies.append((item, seq, submission.received))
-            if item.order is not None:
-                orders.append(Derived(item.order, person.id, item.ts, seq, item))
             if item.fact is not None and (follower := follower_of(item.name or "")) is not None:
                 followed.setdefault(follower, []).append(Told(item.fact, person.id, item.ts, seq))
-            if item.name is not None and (item.order is None or item.order.kind != "completed"):
-                events.append((item, person.id, seq))
-        changes = _Changes(people.changes)
+            if item.order is not None:
+                orders.append(Derived(item.order, person.id, item.ts, seq, item, submission.received))
+            if item.name is None:
+                if item.message_id is not None:
+                    rows.body(item, site_id, seq, submission.received, whole=False)
+            elif item.order is None or item.order.kind != "completed":
+                keep(item, person.id, seq, submission.received)
         if orders:
             stored = derive_orders(conn, site_id, orders, self.terms)
-            events += [(first.item, first.customer, first.seq) for first in stored.completed]
+            firsts = {first.seq for first in stored.completed}
+            for order in orders:
+                if order.seq in firsts:
+                    keep(order.item, order.customer, order.seq, order.received)
+                elif order.fact.kind == "completed":
+                    rows.body(order.item, site_id, order.seq, order.received, whole=False)
             changes.pairs.update((customer, Kind.ORDERS) for customer in stored.customers)
             changes.instants.update(stored.instants)
-        whole = {seq for _, _, seq in events}
-        for item, seq, received in bodies:
-            rows.body(item, site_id, seq, received, whole=seq in whole)
         for follower, told in followed.items():
             follower.write(conn, site_id, told)
-        names, products, categories = (self.terms.of(site_id, what) for what in (EVENT, PRODUCT, CATEGORY))
-        for item, customer, seq in events:
-            kind = names[item.name or ""]
-            changes.pairs.add((customer, kind))
-            changes.instants.add((customer, item.ts))
-            rows.event(
-                item,
-                kind,
-                customer,
-                seq,
-                None if item.product_id is None else products[item.product_id],
-                None if item.category is None else categories[item.category],
-            )
         apply_patches(conn, site_id, patches)
         changes.pairs.update((customer, Kind.ATTRIBUTES) for customer in patches)
         changes.write(conn, site_id)
@@ -200,11 +198,17 @@ class _Changes:
     def __init__(self, pairs: list[tuple[int, int]]) -> None:
         self.pairs = set(pairs)
         self.instants: set[tuple[int, int]] = set()
+        self._now = micros_since_epoch(clock.now())
+
+    def add(self, customer: int, kind: int, ts: int) -> None:
+        """An event of this kind at `ts`."""
+        self.pairs.add((customer, kind))
+        if ts > self._now:
+            self.instants.add((customer, ts))
 
     def write(self, conn: Connection, site_id: int) -> None:
         note(conn, site_id, self.pairs)
-        now = micros_since_epoch(clock.now())
-        ahead = [(customer, EPOCH + timedelta(microseconds=ts)) for customer, ts in self.instants if ts > now]
+        ahead = [(customer, EPOCH + timedelta(microseconds=ts)) for customer, ts in self.instants if ts > self._now]
         if ahead:
             due(conn, site_id, ahead)
 

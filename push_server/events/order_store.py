@@ -24,13 +24,14 @@ _LOCKS_PER_SITE = 64
 
 
 class Derived(NamedTuple):
-    """An order event with whom and when it is of; `ts` in microseconds since EPOCH."""
+    """An order event with whom and when it is of; `ts` and when it was `received` in microseconds since EPOCH."""
 
     fact: OrderFact
     customer: int
     ts: int
     seq: int
     item: Item
+    received: int
 
 
 class Stored(NamedTuple):

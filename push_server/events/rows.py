@@ -10,6 +10,7 @@ _HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _TRAILER = b"\xff\xff"
 _NULL = b"\xff\xff\xff\xff"
 _EVENT = Struct("!hiiiiiqiq")  # seven fields: kind_id, customer_id, ts, seq, …
+_VIEW = Struct("!hiiiiiqiqiiiii")  # the same with value null, product_id, category_id: most of what pages send
 _BODY = Struct("!hiqiqi16si")  # seven fields: seq, site_id, message_key, length of message_id, …
 _BIGINT = Struct("!iq")
 _INTEGER = Struct("!ii")
@@ -31,6 +32,9 @@ class Rows:
 
     def event(self, item: Item, kind: int, customer: int, seq: int, product: int | None, category: int | None) -> None:
         """A row of `event`."""
+        if item.value is None and product is not None and category is not None:
+            self._events.append(_VIEW.pack(7, 4, kind, 4, customer, 8, item.ts, 8, seq, -1, 4, product, 4, category))
+            return
         self._events.append(
             _EVENT.pack(7, 4, kind, 4, customer, 8, item.ts, 8, seq)
             + (_NULL if item.value is None else _BIGINT.pack(8, item.value))
@@ -56,9 +60,10 @@ class Rows:
         self._bodies.append((item.key, row))
 
     def write(self, conn: Connection) -> None:
-        """COPY what was gathered; bodies by key, so that two writers of the same messages never deadlock."""
+        """COPY what was gathered: bodies by key, so that two writers of the same messages never deadlock; events by
+        kind and customer, as they begin, so that neighbours in an index come one after the other."""
         bodies = [row for _, row in sorted(self._bodies)]
-        for statement, rows in ((COPY_BODIES, bodies), (COPY_EVENTS, self._events)):
+        for statement, rows in ((COPY_BODIES, bodies), (COPY_EVENTS, sorted(self._events))):
             if rows:
                 with conn.cursor() as cursor, cursor.copy(statement) as copy:
                     copy.write(b"".join([_HEADER, *rows, _TRAILER]))
