@@ -25,10 +25,11 @@ log = logging.getLogger(__name__)
 
 PATIENCE = 5.0
 """Seconds for which a request waits for a database that does not answer."""
-MAX_GROUP = 4 << 20
+MAX_GROUP = 256 << 10
+"""Bytes of bodies in one transaction (or one request): of larger groups one thread would have all, the other none."""
 MAX_PENDING = 64 << 20
-"""Bytes of bodies, of one transaction and in the queue."""
-WORTH_HELP = 128 << 10
+"""Bytes of bodies in the queue."""
+WORTH_HELP = 64 << 10
 """Bytes of bodies that wait before a second thread takes them."""
 _OPTIONS = "-c lock_timeout=10s -c statement_timeout=20s"
 
