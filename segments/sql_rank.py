@@ -1,70 +1,158 @@
-"""Who is among the best of everyone: by a rank over all customers who have something to be ranked by."""
+"""Who is among the best of everyone: by a border over all customers who have something to be ranked by.
 
+Where the host keeps borders (`Binding.borders`), a customer's own rows and the border tell. Else the border is found in
+the same statement.
+"""
+
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Float, Numeric, Select, cast, func, literal, select
+from sqlalchemy import (
+    ARRAY,
+    CTE,
+    BigInteger,
+    DateTime,
+    Float,
+    Integer,
+    Numeric,
+    Select,
+    and_,
+    case,
+    cast,
+    func,
+    literal,
+    null,
+    select,
+    true,
+    type_coerce,
+)
+from sqlalchemy.dialects.postgresql import array
 
 from segments.core import Function, Rank, Rfm, Score, Source, Stream, operands
+from segments.history import instant
 from segments.sql_rows import MICROS, Binding, Rows, rows_of
 from segments.sql_streams import Ids
 from segments.sql_sums import whole
-from segments.sql_values import Value, compared
+from segments.sql_values import Truth, Value, compared
+
+SCORED_FROM = (2, 3, 4, 5)
+"""The scores that have a border; everyone with an order scores 1."""
 
 # Averages are compared to this many decimals. Those of n and m events of whole micros differ by 1/(n · m) or more.
 _DECIMALS = Decimal(10) ** 40
+_INSTANT = DateTime(timezone=True)
 
 
 def rank_ids(leaf: Rank, binding: Binding, at: datetime) -> Ids:
-    """Those who are in."""
-    ranked = ranked_in(leaf, binding, at)
-    return Ids(ranked.with_only_columns(ranked.selected_columns.customer_id))
+    """Those who are worth at least as much as the one at position ceil(share · n): that lets ties in."""
+    if leaf in binding.borders:
+        rows = rows_of(leaf.source, binding, at)
+        worth = _worth(leaf, rows)
+        return Ids(rows.grouped().having(worth >= number(binding.borders[leaf])))
+    each = worths(leaf, binding, at)
+    return Ids(select(each.c.customer_id).where(each.c.worth >= border_of(leaf, each).scalar_subquery()))
 
 
-def ranked_in(leaf: Rank, binding: Binding, at: datetime) -> Select[Any]:
-    """`customer_id, worth` of those who are worth at least as much as the one at position ceil(share · n).
-
-    That lets ties in. A missing worth is last, and never in. The position is reckoned by multiplication, which is
-    exact. Numbering everyone by a window took as long again as adding their orders up.
-    """
+def worths(leaf: Rank, binding: Binding, at: datetime) -> CTE:
+    """`customer_id, worth` of all who have something to be ranked by; a missing worth is null."""
     rows = rows_of(leaf.source, binding, at)
     worth = _worth(leaf, rows)
-    each = rows.grouped().add_columns(worth.label("worth")).cte()
+    return rows.grouped().add_columns(worth.label("worth")).cte()
+
+
+def border_of(leaf: Rank, each: CTE) -> Select[Any]:
+    """The worth of the last one who is in, out of `worths`; null where nobody is.
+
+    A missing worth is last, and never in. The position is reckoned by multiplication, which is exact. Numbering
+    everyone by a window took as long again as adding their orders up.
+    """
+    if leaf.top_percent <= 0:
+        return select(cast(null(), BigInteger).label("border"))
     many = cast(func.count(each.c.worth), Numeric)
     position = func.ceil(cast(func.count(), Numeric) * literal(leaf.top_percent.scaleb(-2), Numeric))
     # percentile_disc rounds up to a position, and half a position before one is far from any other.
     share = select((func.least(position, many) - Decimal("0.5")) / func.nullif(many, 0)).select_from(each)
     best_first = func.percentile_disc(cast(share.scalar_subquery(), Float)).within_group(each.c.worth.desc())
-    border = select(best_first).select_from(each).scalar_subquery()
-    return select(each.c.customer_id, each.c.worth).where(each.c.worth >= border, literal(leaf.top_percent > 0))
+    return select(best_first.label("border")).select_from(each)
 
 
 def rfm_ids(leaf: Rfm, binding: Binding, at: datetime) -> Ids:
     """Those whose scores pass."""
-    scored = scores(leaf, binding, at).subquery()
-    tests = [
-        compared(test.op, scored.c[f"score_{place}"], [literal(each, Numeric) for each in operands(test)])
-        for place, (_score, test) in enumerate(leaf.scores)
-    ]
-    return Ids(select(scored.c.customer_id).where(*tests))
+    if leaf in binding.borders:
+        rows = rows_of(Source(Stream.ORDERS), binding, at)
+        known = [
+            [measure_border(score, border) for border in borders]
+            for (score, _test), borders in zip(leaf.scores, binding.borders[leaf], strict=True)
+        ]
+        return Ids(rows.grouped().having(_passing(leaf, _measures(leaf, rows), known)))
+    each = measures(leaf, binding, at)
+    borders = score_borders(leaf, each).subquery()
+    found = [[borders.c[f"border_{place}_{step}"] for step in SCORED_FROM] for place in range(len(leaf.scores))]
+    mine = [each.c[f"measure_{place}"] for place in range(len(leaf.scores))]
+    return Ids(select(each.c.customer_id).join_from(each, borders, true()).where(_passing(leaf, mine, found)))
 
 
-def scores(leaf: Rfm, binding: Binding, at: datetime) -> Select[Any]:
-    """`customer_id, measure_0, score_0, …` of all who have an order, in the order of the leaf's scores.
-
-    A score is one plus five times the share of the strictly worse ones, in whole numbers.
-    """
+def measures(leaf: Rfm, binding: Binding, at: datetime) -> CTE:
+    """`customer_id, measure_0, …` of all who have an order, in the order of the leaf's scores."""
     rows = rows_of(Source(Stream.ORDERS), binding, at)
+    labelled = [value.label(f"measure_{place}") for place, value in enumerate(_measures(leaf, rows))]
+    return rows.grouped().add_columns(*labelled).cte()
+
+
+def score_borders(leaf: Rfm, each: CTE) -> Select[Any]:
+    """One row, `border_0_2, …`: out of `measures`, the lowest ones that score 2, 3, 4 and 5; null where nobody does.
+
+    A score is 1 + floor(5 · w / n), where w are strictly worse. So those reach a step who are better than the one at
+    position ceil((step - 1) · n / 5) from below.
+    """
+    many = cast(func.count(), Numeric)
+    shares = [(func.ceil(many * (step - 1) / 5) - Decimal("0.5")) / func.nullif(many, 0) for step in SCORED_FROM]
+    places = cast(select(array(shares)).select_from(each).scalar_subquery(), ARRAY(Float))
+    mine = [each.c[f"measure_{place}"] for place in range(len(leaf.scores))]
+    # One sort for each measure; ranks by a window would be sorted, too, and then counted.
+    below = [
+        type_coerce(func.percentile_disc(places).within_group(measure), ARRAY(measure.type)).label(f"below_{place}")
+        for place, measure in enumerate(mine)
+    ]
+    last = select(*below).select_from(each).subquery()
+    lowest = [
+        func.min(measure).filter(measure > last.c[f"below_{place}"][index]).label(f"border_{place}_{step}")
+        for place, measure in enumerate(mine)
+        for index, step in enumerate(SCORED_FROM, 1)
+    ]
+    return select(*lowest).join_from(each, last, true())
+
+
+def number(border: Decimal | int | None) -> Value:
+    """A border as a parameter; null, which nothing reaches, where there is none."""
+    if border is None:
+        return cast(null(), BigInteger)
+    nearest = int(border)
+    is_whole = border == nearest and abs(nearest) < 2**63
+    return literal(nearest, BigInteger) if is_whole else literal(border, Numeric)
+
+
+def measure_border(score: Score, border: Decimal | int | None) -> Value:
+    """A border of a score as a parameter: of the last order's time an instant."""
+    if score is Score.RECENCY:
+        return literal(None if border is None else instant(int(border)), _INSTANT)
+    return number(border)
+
+
+def _passing(leaf: Rfm, mine: Sequence[Value], borders: Sequence[Sequence[Value]]) -> Truth:
+    truths = []
+    for (_score, test), measure, steps in zip(leaf.scores, mine, borders, strict=True):
+        reached = sum((case((measure >= step, 1), else_=0) for step in steps), literal(1, Integer))
+        truths.append(compared(test.op, reached, [literal(each, Numeric) for each in operands(test)]))
+    return and_(true(), *truths)
+
+
+def _measures(leaf: Rfm, rows: Rows) -> list[Value]:
     value, _scale = rows.number("revenue")
-    measures = {Score.RECENCY: func.max(rows.ts), Score.FREQUENCY: func.count(), Score.MONETARY: func.sum(value)}
-    everyone = func.count().over()
-    columns = []
-    for place, (score, _test) in enumerate(leaf.scores):
-        worse = func.rank().over(order_by=measures[score]) - 1
-        columns.append(measures[score].label(f"measure_{place}"))
-        columns.append((1 + func.div(5 * worse, everyone)).label(f"score_{place}"))
-    return rows.grouped().add_columns(*columns)
+    by_score = {Score.RECENCY: func.max(rows.ts), Score.FREQUENCY: func.count(), Score.MONETARY: func.sum(value)}
+    return [by_score[score] for score, _test in leaf.scores]
 
 
 def _worth(leaf: Rank, rows: Rows) -> Value:

@@ -1,8 +1,8 @@
 """Where the facts lie: the host's tables, and the three streams of happenings as rows of them."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -26,7 +26,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql import FromClause
 
-from segments.core import Node, Op, Source, Stream, Test
+from segments.core import Node, Op, Rank, Rfm, Source, Stream, Test
 from segments.names import ORDER_VALUE
 from segments.sql_values import Truth, Value, among, as_number, holds
 
@@ -49,6 +49,7 @@ class Binding:
     product. `segment(id)` gives another segment's rule in core nodes. `zone` is the site's, as PostgreSQL knows it.
     subscription(site_id, customer_id, state, ended_at, and the facts browser, locale, time_zone, topics text[],
     created_at). `messages(outcome, at)` gives (customer_id, campaign uuid, ts): what became of messages until then.
+    `borders` are those that the host keeps, as `World.thresholds`; a condition that has none finds it over everyone.
     """
 
     site_id: int
@@ -66,6 +67,7 @@ class Binding:
     segment: Callable[[str], Node]
     subscription: FromClause
     messages: Callable[[str, datetime], FromClause]
+    borders: Mapping[Rank | Rfm, Any] = field(default_factory=dict)
 
 
 class Rows(ABC):

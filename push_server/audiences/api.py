@@ -9,12 +9,14 @@ from pydantic import AfterValidator, BaseModel, Field, JsonValue
 
 from push_server import clock, http
 from push_server.audiences import service
+from push_server.audiences.borders import Told, tell
 from push_server.audiences.editor import newest_only
 from push_server.audiences.estimate import estimate
 from push_server.audiences.history import Basis, PastMember, basis_at, members_at
 from push_server.audiences.instants import When, instant, past, zone_of
 from push_server.audiences.models import Segment, SegmentState
 from push_server.customers.service import find_customer
+from push_server.db import SiteSession
 from push_server.fields import Body, Cursor, Limit, Name, storable
 from push_server.http import Page, cursor_id, encode_cursor, session_of
 from push_server.sites.access import Principal, require
@@ -60,14 +62,27 @@ class SegmentChange(Body):
     rule: Rule = NOT_GIVEN
 
 
+class BorderOut(BaseModel):
+    """Of the border between members and others that `rank` and `rfm` draw through everyone.
+
+    The members are told by the border as of `as_of`. While facts come in that may move it, it is found again and again,
+    and never behind by more than `at_most_late_s` seconds: 2, or six times as long as finding all borders of the site
+    takes, whichever is longer. A rule with several has the oldest.
+    """
+
+    as_of: str
+    at_most_late_s: float
+
+
 class SegmentOut(BaseModel):
     """A segment as of `fresh_at`; `reachable` members have an active subscription.
 
-    A fact shows at most 2 s after it was accepted, and time at most 2 s after it has made a change. Where the rule asks
-    for `rank` or `rfm`, which depend on everyone, for `order_gap`, `replenish`, or messages within a length of time,
-    that is 2 s or six times as long as finding all members takes, whichever is longer. While `state` is `pending` a
-    new segment has no members yet, and an edited one still those of its former rule; `fresh_at` is null until there
-    are some.
+    A fact shows at most 2 s after it was accepted, and time at most 2 s after it has made a change. Rules with `rank`
+    or `rfm` depend on everyone: each customer is so soon where his own facts put him, on this or that side of a border,
+    and `border` says how late the border itself can be. Where the rule asks for `order_gap`, `replenish`, or messages
+    within a length of time, it is 2 s or six times as long as finding all members takes, whichever is longer. While
+    `state` is `pending` a new segment has no members yet, and an edited one still those of its former rule; `fresh_at`
+    is null until there are some.
     """
 
     id: str
@@ -79,6 +94,7 @@ class SegmentOut(BaseModel):
     fresh_at: str | None
     state: str
     progress: float
+    border: BorderOut | None
 
 
 class SegmentPage(Page):
@@ -142,7 +158,7 @@ class EstimateOut(BaseModel):
 def post_segment(body: SegmentIn, request: Request, _principal: Writer) -> SegmentOut:
     """Store a segment; the answer has its size already, unless that takes long: then its `state` is `pending`."""
     session = session_of(request)
-    return _out(service.create_segment(session, body.name, body.rule), service.fresh_at(session))
+    return _out(session, service.create_segment(session, body.name, body.rule))
 
 
 @router.get("/v1/segments")
@@ -151,7 +167,7 @@ def get_segments(request: Request, _principal: Reader, limit: Limit = 50, cursor
     session = session_of(request)
     found = service.segments_page(session, cursor_id(cursor), limit + 1)
     more = encode_cursor([found[limit - 1].id]) if len(found) > limit else None
-    return SegmentPage(data=[_out(segment, service.fresh_at(session)) for segment in found[:limit]], next_cursor=more)
+    return SegmentPage(data=_all_out(session, found[:limit]), next_cursor=more)
 
 
 @router.post("/v1/segments/estimate")
@@ -175,7 +191,7 @@ def post_estimate(body: EstimateIn, request: Request, principal: Reader, editor:
 def get_segment(segment_id: str, request: Request, _principal: Reader) -> SegmentOut:
     """One segment."""
     session = session_of(request)
-    return _out(service.fresh_segment(session, segment_id), service.fresh_at(session))
+    return _out(session, service.fresh_segment(session, segment_id))
 
 
 @router.patch("/v1/segments/{segment_id}")
@@ -183,7 +199,7 @@ def patch_segment(segment_id: str, body: SegmentChange, request: Request, _princ
     """Change name or rule; segments that are made of this one follow."""
     changes = body.model_dump(exclude_unset=True)
     session = session_of(request)
-    return _out(service.change_segment(session, segment_id, changes), service.fresh_at(session))
+    return _out(session, service.change_segment(session, segment_id, changes))
 
 
 @router.delete("/v1/segments/{segment_id}", status_code=204)
@@ -238,7 +254,17 @@ def _member(row: service.MemberRow | PastMember) -> MemberOut:
     return MemberOut(external_id=row.external_id, anonymous_id=row.anonymous_id, since=since)
 
 
-def _out(segment: Segment, fresh_at: datetime | None) -> SegmentOut:
+def _out(session: SiteSession, segment: Segment) -> SegmentOut:
+    return _all_out(session, [segment])[0]
+
+
+def _all_out(session: SiteSession, segments: Sequence[Segment]) -> list[SegmentOut]:
+    fresh_at = service.fresh_at(session)
+    told = tell(session, segments, fresh_at)
+    return [_one_out(segment, fresh_at, told.get(segment.id or 0)) for segment in segments]
+
+
+def _one_out(segment: Segment, fresh_at: datetime | None, border: Told | None) -> SegmentOut:
     is_ready = segment.state == SegmentState.READY
     as_of = max(filter(None, (segment.fresh_at, fresh_at if is_ready else None)), default=None)
     return SegmentOut(
@@ -251,4 +277,9 @@ def _out(segment: Segment, fresh_at: datetime | None) -> SegmentOut:
         fresh_at=clock.rfc3339(as_of) if as_of is not None else None,
         state=str(segment.state),
         progress=1.0 if is_ready else 0.0,
+        border=_border(border) if border is not None else None,
     )
+
+
+def _border(told: Told) -> BorderOut:
+    return BorderOut(as_of=clock.rfc3339(told.as_of), at_most_late_s=round(told.at_most_late.total_seconds(), 1))

@@ -7,6 +7,7 @@ from sqlmodel import select
 
 from push_server import clock
 from push_server.audiences import service
+from push_server.audiences.borders import stored_borders
 from push_server.audiences.histories import load
 from push_server.audiences.rules import SiteRules, evaluation
 from push_server.catalog.models import Product
@@ -50,10 +51,10 @@ def _world(session: SiteSession, rules: SiteRules, node: Node, at: datetime) -> 
     world = World(rules.zone, rules.node)
     borders = [leaf for leaf in everything([node], rules.node) if isinstance(leaf, Rank | Rfm)]
     if borders:
-        binding = rules.binding()
+        stored, binding = stored_borders(session, borders), rules.binding()
         with evaluation(session):
-            rows = {leaf: session.sql(threshold(leaf, binding, at)).one() for leaf in borders}
-        world.thresholds = {leaf: read_threshold(leaf, row) for leaf, row in rows.items()}
+            rows = {leaf: session.sql(threshold(leaf, binding, at)).one() for leaf in set(borders) - stored.keys()}
+        world.thresholds = {**stored, **{leaf: read_threshold(leaf, row) for leaf, row in rows.items()}}
     if needs([node], rules.node).lines is not None:
         products = session.exec(select(Product.product_id, Product.category, Product.lifespan_days)).all()
         world.categories = {id: category for id, category, _days in products}

@@ -9,6 +9,7 @@ from sqlalchemy import text
 
 from push_server.audiences.histories import load
 from push_server.audiences.program import Program
+from push_server.audiences.rules import Thresholds
 from push_server.db import SiteSession
 from segments.batch import evaluate
 from segments.batch_columns import Batch
@@ -23,17 +24,18 @@ def judge(
     segments: Collection[int],
     at: datetime,
     zone: str,
+    borders: Thresholds,
 ) -> dict[int, npt.NDArray[np.bool_]]:
     """For each of the segments, whether each of the customers (ascending) is in it; `zone` is the site's.
 
-    Not for rules that depend on everyone.
+    Of rules that depend on everyone, `borders` has those of all their leaves.
     """
     if not segments:
         return {}
     nodes = {id: program.rules[id].node for id in segments}
     asked = needs(nodes.values(), program.segment)
     batch = load(session.raw, session.site_id, customers.tolist(), asked, micros(at))
-    world = World(zone, program.segment)
+    world = World(zone, program.segment, thresholds=borders)
     if any(program.rules[id].asks_catalogue for id in segments):
         world.categories, world.lifespans = _catalogue(session, batch)
     return evaluate(nodes, batch, world, micros(at))

@@ -5,6 +5,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
     Boolean,
     Column,
@@ -12,6 +13,7 @@ from sqlalchemy import (
     Identity,
     Index,
     Integer,
+    Numeric,
     PrimaryKeyConstraint,
     SmallInteger,
     Table,
@@ -97,6 +99,19 @@ site_refresh = Table(
     Column("fresh_at", Instant, nullable=False, comment="the members are those of this instant"),
     Column("zone", Text, nullable=False, comment="the site's zone that the members were found with"),
     Column("edits", BigInteger, nullable=False, server_default="0", comment="grows when a rule of the site changes"),
+)
+
+# Where the border of a condition that depends on everyone runs, for all segments that have an equal one.
+segment_border = Table(
+    "segment_border",
+    SQLModel.metadata,
+    Column("site_id", BigInteger, ForeignKey("site.id", ondelete="CASCADE"), nullable=False),
+    Column("leaf", Text, nullable=False, comment="the condition's key"),
+    Column("border", ARRAY(Numeric), nullable=False, comment="members are told by it; null where nobody reaches it"),
+    Column("found_at", Instant, nullable=False, comment="it was the border of this instant"),
+    Column("cost_ms", Integer, nullable=False, comment="what finding it took"),
+    Column("is_due", Boolean, nullable=False, server_default=false(), comment="something has changed since then"),
+    PrimaryKeyConstraint("site_id", "leaf"),
 )
 
 # The dates in those attributes that rules compare with the current time.

@@ -41,16 +41,19 @@ class Ruled:
 
 
 class Program:
-    """All rules of a site that can be read, by segment, and the segments that time touches, by edge."""
+    """All rules of a site that can be read, by segment; whom time touches by edge, and whom everyone by condition."""
 
     def __init__(self, rules: Iterable[Ruled], nodes: Mapping[str, Node]) -> None:
         self.rules = {rule.segment_id: rule for rule in rules}
         self._nodes = nodes
         self.edges: dict[TimeEdge, set[int]] = {}
+        self.borders: dict[Rank | Rfm, set[int]] = {}
         self._readers: dict[Key, set[int]] = {}
         for rule in self.rules.values():
             for edge in rule.edges:
                 self.edges.setdefault(edge, set()).add(rule.segment_id)
+            for leaf in rule.borders:
+                self.borders.setdefault(leaf, set()).add(rule.segment_id)
             for key in rule.reads:
                 self._readers.setdefault(key, set()).add(rule.segment_id)
 
@@ -114,7 +117,7 @@ def ruled(segment_id: int, node: Node, segment: Callable[[str], Node]) -> Ruled:
     return Ruled(
         segment_id,
         node,
-        reads=_reads(asked),
+        reads=reads(asked),
         edges=frozenset(edge for leaf in leaves for edge in edges(leaf)),
         borders=frozenset(leaf for leaf in leaves if isinstance(leaf, Rank | Rfm)),
         has_instants=any(map(needs_instant, leaves)),
@@ -122,8 +125,8 @@ def ruled(segment_id: int, node: Node, segment: Callable[[str], Node]) -> Ruled:
     )
 
 
-def _reads(asked: Needs) -> frozenset[Key]:
-    """Samples are drawn by identity, which changes with everything."""
+def reads(asked: Needs) -> frozenset[Key]:
+    """The changes that can touch what reads these facts. Samples go by identity, which changes with everything."""
     by_kind = {
         Kind.ORDERS: asked.orders is not None or asked.lines is not None or Outcome.CONVERTED in asked.outcomes,
         Kind.ATTRIBUTES: bool(asked.attributes),

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
@@ -27,6 +27,10 @@ from push_server.loyalty.models import points_value, tier_change
 from push_server.settings import settings
 from push_server.sites.models import Site
 from push_server.subscriptions.models import Subscription
+from segments.core import Rank, Rfm
+
+Thresholds = Mapping[Rank | Rfm, Any]
+"""Borders by leaf, as `World.thresholds`."""
 
 
 class SiteRules:
@@ -58,12 +62,12 @@ class SiteRules:
         """The rule in one English sentence."""
         return segments.sentence(rule, self.context)
 
-    def members(self, rule: segments.Rule, at: datetime) -> Select[Any]:
-        """A select of the `customer_id` of each member at the instant."""
-        return segments.compile(rule.lower(), self.binding(), at)
+    def members(self, rule: segments.Rule, at: datetime, borders: Thresholds | None = None) -> Select[Any]:
+        """A select of the `customer_id` of each member at the instant, by these borders or those of that instant."""
+        return segments.compile(rule.lower(), self.binding(borders), at)
 
-    def binding(self) -> segments.Binding:
-        """The host as statements of rules need it."""
+    def binding(self, borders: Thresholds | None = None) -> segments.Binding:
+        """The host as statements of rules need it; `borders` of leaves that are not to be found anew."""
         return segments.Binding(
             site_id=self.session.site_id,
             zone=self.zone,
@@ -80,6 +84,7 @@ class SiteRules:
             segment=self.node,
             subscription=_table(Subscription),
             messages=partial(messages, self.session.site_id),
+            borders=borders or {},
         )
 
     def _campaign(self, id: str) -> segments.StoredCampaign | None:

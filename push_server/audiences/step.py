@@ -1,8 +1,7 @@
 """One step that brings a site's segments up to date, in one transaction: whoever dies in it has done nothing.
 
 Notes of changes are taken, and customers found whose facts cross an edge of time since the last step; of these the
-rules that can be touched are judged, and the difference is written. Rules that depend on everyone, and those whose
-edges are crowded, are evaluated whole.
+rules that can be touched are judged, and the difference is written. Those whose edges are crowded are evaluated whole.
 """
 
 import logging
@@ -18,12 +17,14 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from push_server import clock
+from push_server.audiences.borders import forget_borders, refresh
 from push_server.audiences.crossings import Crossings, crossings
 from push_server.audiences.dates import change_dates, forget_dates, keep_dates
 from push_server.audiences.diff import Diff, mark_reachable
 from push_server.audiences.judge import judge
 from push_server.audiences.models import Segment, SegmentState
 from push_server.audiences.program import Key, Program, program_of
+from push_server.audiences.rules import Thresholds
 from push_server.audiences.whole import due_segments, evaluate
 from push_server.customers.changes import NOBODY, Kind
 from push_server.db import SiteSession
@@ -37,7 +38,7 @@ MOST_CUSTOMERS: Final = 20_000
 WHOLE_BUDGET: Final = 1.0
 """Seconds after which no further segment is evaluated whole in a step."""
 SLOWEST_SHARE: Final = 5
-"""A segment that depends on everyone rests this many times as long as finding its members takes."""
+"""A segment that time turns where no index finds it rests this many times as long as finding its members takes."""
 SHORTEST_REST: Final = timedelta(seconds=1)
 _PAUSE: Final = 300.0  # seconds until a rule that failed is tried again
 _LOCK: Final = 3 << 56  # apart from other advisory locks
@@ -83,9 +84,10 @@ def step(session: SiteSession) -> None:
     keep_dates(session, program.dates, state.zone)
     change_dates(session, work.of_kind(Kind.ATTRIBUTES, Kind.EVERYTHING), state.zone)
     work.crossed = crossings(session.raw, session.site_id, program.edges, state.ticked_at, at, state.zone)
-    _mark_due(session, program, work)
+    borders = refresh(session, program, work.keys, work.crossed, at)
+    _mark_due(session, program, work, borders)
     evaluated = _evaluate_due(session, program, at)
-    members = _judge(session, program, work, ready - evaluated, at, state.zone)
+    members = _judge(session, program, work, ready - evaluated, borders, at, state.zone)
     _write(session, work, members, ready | evaluated, at)
     session.sql(_DONE, {"site": session.site_id, "at": at, "zone": state.zone})
 
@@ -100,6 +102,7 @@ def _state(session: SiteSession, at: datetime) -> Any:
 def _start_anew(session: SiteSession, program: Program) -> None:
     """The clock was set back, or local dates are of another zone: what was found so far tells nothing."""
     forget_dates(session)
+    forget_borders(session)
     mark_due(session, program.rules)
 
 
@@ -124,12 +127,11 @@ def _take(session: SiteSession, at: datetime) -> _Work:
     return work
 
 
-def _mark_due(session: SiteSession, program: Program, work: _Work) -> None:
-    """What depends on everyone is found anew when a change or time touches it, and so is what many cross at once."""
-    touched = program.touched(work.keys) | work.crossed.segments
+def _mark_due(session: SiteSession, program: Program, work: _Work, borders: Thresholds) -> None:
+    """What many cross at once is found anew, and so is what the catalogue says otherwise, or what has no border."""
     found = set(work.crossed.crowded)
     for id, rule in program.rules.items():
-        if (rule.borders and id in touched) or (work.is_catalogue_changed and rule.asks_catalogue):
+        if rule.borders - borders.keys() or (work.is_catalogue_changed and rule.asks_catalogue):
             found.add(id)
     if found:
         mark_due(session, found)
@@ -166,23 +168,29 @@ def _mark_timed(session: SiteSession, program: Program, at: datetime) -> None:
 
 
 def _rests(segment: Segment, program: Program, at: datetime) -> bool:
-    """Whether it is too early: what depends on everyone may be late by its own cost, times SLOWEST_SHARE."""
+    """Whether it is too early: what time turns unseen may be late by its own cost, times SLOWEST_SHARE."""
     assert segment.id is not None
     rule = program.rules[segment.id]
-    if segment.state != SegmentState.READY or segment.fresh_at is None or not (rule.borders or rule.has_instants):
+    if segment.state != SegmentState.READY or segment.fresh_at is None or not rule.has_instants:
         return False
     rest = max(SHORTEST_REST, SLOWEST_SHARE * timedelta(milliseconds=segment.whole_ms or 0))
     return timedelta(0) < at - segment.fresh_at < rest
 
 
 def _judge(
-    session: SiteSession, program: Program, work: _Work, segments: set[int], at: datetime, zone: str
+    session: SiteSession,
+    program: Program,
+    work: _Work,
+    segments: set[int],
+    borders: Thresholds,
+    at: datetime,
+    zone: str,
 ) -> dict[int, npt.NDArray[np.bool_]]:
     """The members among the customers to be looked at (ascending), in those segments that can be touched."""
     touched = program.touched(work.keys) | work.crossed.segments
-    asked = [id for id in touched & segments if not program.rules[id].borders]
+    asked = [id for id in touched & segments if program.rules[id].borders <= borders.keys()]
     customers = np.array(sorted(work.customers), np.int64)
-    return judge(session, program, customers, asked, at, zone) if work.customers else {}
+    return judge(session, program, customers, asked, at, zone, borders) if work.customers else {}
 
 
 def _write(

@@ -8,6 +8,7 @@ from sqlalchemy import BigInteger, Boolean, ColumnElement, cast, false, func, li
 from sqlmodel import col
 from sqlmodel import select as select_rows
 
+from push_server.audiences.borders import borders_for, leaves_of
 from push_server.audiences.models import Segment, SegmentState, membership_change, segment_member
 from push_server.audiences.rules import SiteRules, evaluation
 from push_server.db import Instant, SiteSession
@@ -22,7 +23,8 @@ def evaluate(session: SiteSession, segment: Segment, at: datetime, seconds: floa
     assert segment.id is not None
     began = time.perf_counter()
     rules = SiteRules(session)
-    found = rules.members(rules.parse(segment.rule), at)
+    borders = borders_for(session, rules, leaves_of(rules, segment), at)
+    found = rules.members(rules.parse(segment.rule), at, borders)
     with evaluation(session, seconds):
         segment.size = _write_difference(session, segment.id, found, at)
         segment.reachable = _mark_reachable(session, segment.id)

@@ -315,5 +315,6 @@ class Shop:
         in_turn = [place for place in range(len(batch)) if holds(lowered, batch.history(place), world, instant)]
         judge = HistoryJudge(self.found, ZONE, CATALOGUE, at, segments=self.named, lifespans=LIFESPANS)
         told = {"SQL": ids, "memory": batch.ids[in_turn].tolist(), "columns": batch.ids[columns].tolist()}
+        told["SQL by border"] = session.sql(rules.members(read, at, thresholds)).scalars().all() if asked else ids
         found = {way: {self.names[id] for id in each} for way, each in told.items()}
         return {**found, "judge": judge.members({"where": node})}, lowered

@@ -93,6 +93,7 @@ def test_a_segment_from_making_to_deleting(api: Api) -> None:
         "fresh_at": "2026-03-01T12:00:00Z",
         "state": "ready",
         "progress": 1.0,
+        "border": None,
     }
     path = f"/v1/segments/{made['id']}"
     assert api.call("GET", path) == made

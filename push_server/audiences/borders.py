@@ -1,0 +1,228 @@
+"""The borders of conditions that depend on everyone (`rank`, `rfm`): kept, and found anew as facts change.
+
+A border is stored once for all segments that have an equal condition, and all of them tell their members by the stored
+one: whoever changes is judged by it at once, like by any other rule, and a whole evaluation takes it, too. So when it
+is found to have moved, only those between where it was and where it is can be wrong, and they are judged again.
+"""
+
+import logging
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import Row, text
+from sqlalchemy.exc import DBAPIError
+
+from push_server.audiences.crossings import MOST, Crossings
+from push_server.audiences.models import Segment
+from push_server.audiences.program import Key, Program, reads
+from push_server.audiences.rules import SiteRules, Thresholds, evaluation
+from push_server.customers.changes import Kind
+from push_server.db import SiteSession
+from push_server.errors import HomingError
+from segments.core import Rank, Rfm
+from segments.edges import edges, needs_instant
+from segments.keys import key_of
+from segments.needs import everything, needs
+from segments.sql_thresholds import flat, moved_threshold, read_threshold, threshold
+
+log = logging.getLogger(__name__)
+
+SHARE: Final = 4
+"""A border rests this many times as long as finding all borders of its site takes, from one search to the next."""
+SHORTEST_REST: Final = timedelta(seconds=1)
+LATEST: Final = timedelta(seconds=2)
+"""So late a border can be, unless finding them takes long: then it is as late as its rest, its search and a step."""
+BUDGET: Final = 0.25
+"""Seconds after which a step begins to find no further border, so that changes do not wait for many of them."""
+_PAUSE: Final = 300.0  # seconds until a border that could not be found is tried again
+
+_not_before: dict[tuple[int, str], float] = {}
+
+Leaf = Rank | Rfm
+
+
+class Told(NamedTuple):
+    """What a reader of a segment is told of its border: the instant that it is of, and how late it can be at most."""
+
+    as_of: datetime
+    at_most_late: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What moves a border, told from its condition."""
+
+    key: str
+    reads: frozenset[Key]
+    has_edges: bool
+    has_instants: bool
+
+
+@lru_cache(maxsize=4096)
+def _asked(leaf: Leaf) -> _Asked:
+    asked = needs([leaf], _no_segment)
+    return _Asked(key_of(leaf), reads(asked), bool(edges(leaf)), needs_instant(leaf))
+
+
+def _no_segment(id: str) -> Any:
+    raise AssertionError(f"a condition that depends on everyone names no segment, but {id}")
+
+
+def refresh(
+    session: SiteSession, program: Program, keys: Iterable[Key], crossed: Crossings, at: datetime
+) -> Thresholds:
+    """The site's borders, those found anew whose facts have changed or crossed an edge, and that have rested.
+
+    Whoever is between an old border and its new one is added to `crossed`, with the segments that are told by it. A
+    condition without a border is not in what is returned: a whole evaluation of its segments finds it.
+    """
+    rows = _rows(session)
+    held = {leaf: rows.pop(_asked(leaf).key) for leaf in program.borders if _asked(leaf).key in rows}
+    if rows:  # no segment asks for them any more
+        _forget(session, rows)
+    changed, passed = set(keys), crossed.segments | crossed.crowded
+    due = {
+        leaf for leaf, row in held.items() if row.is_due or _is_touched(leaf, changed, program.borders[leaf] & passed)
+    }
+    found = _find_due(session, program, {leaf: held[leaf] for leaf in due}, _rest(held.values()), crossed, at)
+    waiting = [_asked(leaf).key for leaf in due - found.keys() if not held[leaf].is_due]
+    if waiting:
+        session.sql(_MARK_DUE, {"site": session.site_id, "leaves": waiting})
+    return {leaf: _read(leaf, row) for leaf, row in held.items()} | found
+
+
+def borders_for(session: SiteSession, rules: SiteRules, leaves: Iterable[Leaf], at: datetime) -> Thresholds:
+    """The stored borders of these conditions; those that have none are found and stored.
+
+    422 when that takes too long. The caller holds the site's membership lock.
+    """
+    leaves = set(leaves)
+    borders = stored_borders(session, leaves)
+    return borders | {leaf: _find_first(session, rules, leaf, at) for leaf in leaves - borders.keys()}
+
+
+def stored_borders(session: SiteSession, leaves: Iterable[Leaf]) -> dict[Leaf, Any]:
+    """Of these conditions the borders that are stored."""
+    rows = _rows(session)
+    return {leaf: _read(leaf, rows[_asked(leaf).key]) for leaf in leaves if _asked(leaf).key in rows}
+
+
+def tell(session: SiteSession, segments: Iterable[Segment], fresh_at: datetime | None) -> dict[int, Told]:
+    """For those segments that are told by borders, the oldest of theirs; `fresh_at` is the instant of the members."""
+    rows = _rows(session)
+    if not rows:
+        return {}
+    found, rules = dict[int, Told](), SiteRules(session)
+    at_most = max(LATEST, (SHARE + 2) * _cost(rows.values()))
+    for segment in segments:
+        try:
+            stored = [rows[_asked(leaf).key] for leaf in leaves_of(rules, segment) if _asked(leaf).key in rows]
+        except HomingError:  # as of a rule that was stored by an earlier version
+            continue
+        as_of = [row.found_at if row.is_due else max(row.found_at, fresh_at or row.found_at) for row in stored]
+        if as_of and segment.id is not None:
+            found[segment.id] = Told(min(as_of), at_most)
+    return found
+
+
+def leaves_of(rules: SiteRules, segment: Segment) -> list[Leaf]:
+    """The conditions that depend on everyone, of the segment's rule and of those that it names."""
+    node = rules.parse(segment.rule).lower()
+    return [leaf for leaf in everything([node], rules.node) if isinstance(leaf, Rank | Rfm)]
+
+
+def forget_borders(session: SiteSession) -> None:
+    """Have the site's borders found as if for the first time. Their segments are to be evaluated whole."""
+    _forget(session, _rows(session))
+
+
+def _is_touched(leaf: Leaf, keys: set[Key], passed: set[int]) -> bool:
+    asked = _asked(leaf)
+    return (
+        asked.has_instants or Kind.EVERYTHING in keys or not asked.reads.isdisjoint(keys)
+        or (asked.has_edges and bool(passed))
+    )  # fmt: skip
+
+
+def _rest(rows: Iterable[Row[Any]]) -> timedelta:
+    return max(SHORTEST_REST, SHARE * _cost(rows))
+
+
+def _cost(rows: Iterable[Row[Any]]) -> timedelta:
+    return timedelta(milliseconds=sum(row.cost_ms for row in rows))
+
+
+def _find_due(
+    session: SiteSession, program: Program, due: dict[Leaf, Row[Any]], rest: timedelta, crossed: Crossings, at: datetime
+) -> dict[Leaf, Any]:
+    """Those that have rested, the longest waiting first, while the budget lasts; the others stay due."""
+    began, found, rules = time.monotonic(), dict[Leaf, Any](), SiteRules(session)
+    for leaf, row in sorted(due.items(), key=lambda pair: pair[1].found_at):
+        paused = (session.site_id, row.leaf)
+        if timedelta(0) < at - row.found_at < rest or _not_before.get(paused, 0) > time.monotonic():
+            continue
+        if found and time.monotonic() - began > BUDGET:
+            break
+        try:
+            with session.begin_nested():
+                found[leaf], between = _find_again(session, rules, leaf, _read(leaf, row), at)
+            crossed.add(between, program.borders[leaf])
+        except (HomingError, DBAPIError) as error:
+            log.warning("a border of site %s stays where it was for now: %s", session.site_id, error)
+            _not_before[paused] = time.monotonic() + _PAUSE
+    return found
+
+
+def _find_again(session: SiteSession, rules: SiteRules, leaf: Leaf, old: Any, at: datetime) -> tuple[Any, list[int]]:
+    """The border now, and who is between it and the old one: one more than MOST are too many."""
+    began = time.perf_counter()
+    with evaluation(session):
+        *row, between = session.sql(moved_threshold(leaf, rules.binding(), at, old, MOST + 1)).one()
+    return _store(session, leaf, row, at, began), between or []
+
+
+def _find_first(session: SiteSession, rules: SiteRules, leaf: Leaf, at: datetime) -> Any:
+    began = time.perf_counter()
+    with evaluation(session):
+        row = session.sql(threshold(leaf, rules.binding(), at)).one()
+    return _store(session, leaf, row, at, began)
+
+
+def _store(session: SiteSession, leaf: Leaf, row: Any, at: datetime, began: float) -> Any:
+    border = read_threshold(leaf, row)
+    numbers = [None if number is None else str(number) for number in flat(border)]
+    cost = round((time.perf_counter() - began) * 1000)
+    place = {"site": session.site_id, "leaf": _asked(leaf).key}
+    session.sql(_STORE, {**place, "border": numbers, "at": at, "cost": cost})
+    return border
+
+
+def _rows(session: SiteSession) -> dict[str, Row[Any]]:
+    return {row.leaf: row for row in session.sql(_STORED, {"site": session.site_id})}
+
+
+def _read(leaf: Leaf, row: Row[Any]) -> Any:
+    return read_threshold(leaf, [_number(number) for number in row.border])
+
+
+def _number(stored: Decimal | None) -> Decimal | int | None:
+    return int(stored) if stored is not None and stored == int(stored) else stored
+
+
+def _forget(session: SiteSession, keys: Iterable[str]) -> None:
+    session.sql(_FORGET, {"site": session.site_id, "leaves": list(keys)})
+
+
+_STORED = text("select leaf, border, found_at, cost_ms, is_due from segment_border where site_id = :site")
+_STORE = text(
+    "insert into segment_border (site_id, leaf, border, found_at, cost_ms)"
+    " values (:site, :leaf, cast(:border as numeric[]), :at, :cost) on conflict (site_id, leaf) do update"
+    " set border = excluded.border, found_at = excluded.found_at, cost_ms = excluded.cost_ms, is_due = false"
+)
+_MARK_DUE = text("update segment_border set is_due = true where site_id = :site and leaf = any(:leaves)")
+_FORGET = text("delete from segment_border where site_id = :site and leaf = any(:leaves)")
