@@ -1,9 +1,11 @@
-"""What a rule means depends on its site: the time zone, and the other segments."""
+"""What a rule means depends on its site, the time zone and the other segments; how it is told, on a language."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
 from typing import Any
+
+from segments.language import ENGLISH, Language
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +35,13 @@ def _no_campaigns(_id: str) -> StoredCampaign | None:
 
 @dataclass(frozen=True)
 class Context:
-    """The site's zone, the ways to its other segments and campaigns, and the id of the rule's own segment, if any."""
+    """The site's zone, the ways to its other segments and campaigns, and the id of the rule's own segment, if any.
+
+    `language` is what rules are told in, and changes nothing else.
+    """
 
     zone: tzinfo = UTC
     segment: Callable[[str], StoredSegment | None] = field(default=_no_segments)
     own_id: str | None = None
     campaign: Callable[[str], StoredCampaign | None] = field(default=_no_campaigns)
+    language: Language = ENGLISH

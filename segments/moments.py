@@ -19,7 +19,6 @@ _LOCAL = re.compile(f"{DATE}({TIME})?", re.ASCII)
 _INSTANT = re.compile(f"{DATE}{TIME}{OFFSET}", re.ASCII)
 _DURATION = re.compile(r"([1-9][0-9]{0,8})([mhdw])", re.ASCII)
 _UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
-_WORDS = {"m": "minute", "h": "hour", "d": "day", "w": "week"}
 
 LONGEST = timedelta(days=36_525)
 
@@ -35,10 +34,14 @@ class Duration:
     length: timedelta
 
     @property
-    def words(self) -> str:
-        """`14d` → `14 days`."""
-        number, unit = self.text[:-1], _WORDS[self.text[-1]]
-        return f"{number} {unit}" if number == "1" else f"{number} {unit}s"
+    def number(self) -> int:
+        """`14d` → 14."""
+        return int(self.text[:-1])
+
+    @property
+    def unit(self) -> str:
+        """`14d` → `d`; one of `m h d w`."""
+        return self.text[-1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,11 @@ def read_moment(text: str, zone: tzinfo) -> Moment | None:
         return None
 
 
+def is_exact(text: str) -> bool:
+    """Whether a text is an instant, with an offset; not a date, nor local time."""
+    return _INSTANT.fullmatch(text) is not None
+
+
 def as_text(at: datetime) -> str:
     """An instant as RFC 3339 in UTC: `2024-05-31T09:00:00Z`."""
     return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
@@ -76,7 +84,7 @@ def is_day(text: str) -> bool:
 
 def read_instant(text: str, zone: tzinfo) -> int | None:
     """Microseconds from 1970 to a date or an instant, even one that is beyond Python's calendar in UTC."""
-    exact = _INSTANT.fullmatch(text) is not None
+    exact = is_exact(text)
     if not exact and _LOCAL.fullmatch(text) is None:
         return None
     try:

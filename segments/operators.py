@@ -21,40 +21,45 @@ from segments.fields import (
     Strict,
     Text,
 )
+from segments.language import Language, Message
 from segments.moments import Duration, Moment
+from segments.phrases import WITHIN, WITHIN_THE_LAST, WITHIN_THE_NEXT, length, value
 
 MOST_TESTS = 50
 NOT_GIVEN: Any = None  # a field left out; a null that is written out is a fault
 
-_VALUE_WORDS = {
-    "eq": "is {}",
-    "ne": "is not {}",
-    "in": "is {}",
-    "not_in": "is not {}",
-    "gt": "is above {}",
-    "gte": "is at least {}",
-    "lt": "is below {}",
-    "lte": "is at most {}",
-    "between": "is between {}",
-    "contains": "contains {}",
-    "starts_with": "starts with {}",
-    "before": "is before {}",
-    "after": "is after {}",
-    "within_last": "is within the last {}",
-    "within_next": "is within the next {}",
-    "anniversary_within": "has its anniversary within {}",
+_OF_VALUE = {
+    "eq": Message("is {value}"),
+    "ne": Message("is not {value}"),
+    "in": Message("is {value}"),
+    "not_in": Message("is not {value}"),
+    "gt": Message("is above {value}"),
+    "gte": Message("is at least {value}"),
+    "lt": Message("is below {value}"),
+    "lte": Message("is at most {value}"),
+    "contains": Message("contains {value}"),
+    "starts_with": Message("starts with {value}"),
+    "before": Message("is before {value}"),
+    "after": Message("is after {value}"),
 }
-_NUMBER_WORDS = {
-    "eq": "exactly {}",
-    "ne": "other than {}",
-    "in": "{}",
-    "not_in": "other than {}",
-    "gt": "more than {}",
-    "gte": "at least {}",
-    "lt": "less than {}",
-    "lte": "at most {}",
-    "between": "between {}",
+_OF_TIME = {
+    "within_last": (Message("is {length}"), WITHIN_THE_LAST),
+    "within_next": (Message("is {length}"), WITHIN_THE_NEXT),
+    "anniversary_within": (Message("has its anniversary {length}"), WITHIN),
 }
+_BETWEEN = Message("is between {low} and {high}")
+_KNOWN, _MISSING = Message("is known"), Message("is missing")
+_OF_NUMBER = {
+    "eq": Message("exactly {value}"),
+    "ne": Message("other than {value}"),
+    "in": Message("{value}"),
+    "not_in": Message("other than {value}"),
+    "gt": Message("more than {value}"),
+    "gte": Message("at least {value}"),
+    "lt": Message("less than {value}"),
+    "lte": Message("at most {value}"),
+}
+_NUMBER_BETWEEN = Message("between {low} and {high}")
 
 
 class Tested(Strict):
@@ -96,12 +101,17 @@ class PropertyTest(Tested):
     within_last: Span = NOT_GIVEN
     within_next: Span = NOT_GIVEN
 
-    def words(self) -> str:
+    def words(self, language: Language) -> str:
         """`is at least 5`."""
         name, operand = self.given()
         if name == "exists":
-            return "is known" if operand else "is missing"
-        return _VALUE_WORDS[name].format(_said(operand, "and" if name == "between" else "or"))
+            return language.say(_KNOWN if operand else _MISSING)
+        if name == "between":
+            return _between(language, _BETWEEN, operand)
+        if name in _OF_TIME:
+            message, said = _OF_TIME[name]
+            return language.say(message, length=length(language, said, operand))
+        return language.say(_OF_VALUE[name], value=value(language, operand))
 
 
 PropertyTests = Annotated[dict[Name, PropertyTest], Field(max_length=MOST_TESTS)]
@@ -118,7 +128,7 @@ class AttributeTest(PropertyTest):
 class Comparison(Tested):
     """What is asked of a count."""
 
-    exactly_one: ClassVar[tuple[str, ...]] = tuple(_NUMBER_WORDS)
+    exactly_one: ClassVar[tuple[str, ...]] = (*_OF_NUMBER, "between")
 
     eq: Number = NOT_GIVEN
     ne: Number = NOT_GIVEN
@@ -130,10 +140,18 @@ class Comparison(Tested):
     lte: Number = NOT_GIVEN
     between: NumberPair = NOT_GIVEN
 
-    def words(self) -> str:
+    def words(self, language: Language) -> str:
         """`at least 5`."""
         name, operand = self.given()
-        return _NUMBER_WORDS[name].format(_said(operand, "and" if name == "between" else "or"))
+        if name == "between":
+            return _between(language, _NUMBER_BETWEEN, operand)
+        return language.say(_OF_NUMBER[name], value=value(language, operand))
+
+    def number(self) -> Decimal:
+        """The number that is said last: `at least 1 event`, `1 or 2 events`."""
+        operand = self.given()[1]
+        last: Decimal = operand[-1] if isinstance(operand, tuple) else operand
+        return last
 
 
 class PropertyComparison(Comparison):
@@ -161,16 +179,6 @@ def _plain(operand: Any) -> core.Operand:
     return operand  # type: ignore[no-any-return]
 
 
-def _said(operand: Any, joint: str) -> str:
-    if isinstance(operand, tuple):
-        *most, last = [_said(entry, joint) for entry in operand]
-        return f"{', '.join(most)} {joint} {last}" if most else last
-    if isinstance(operand, bool):
-        return "true" if operand else "false"
-    if isinstance(operand, Decimal):
-        return f"{operand:f}"
-    if isinstance(operand, Moment):
-        return operand.text
-    if isinstance(operand, Duration):
-        return operand.words
-    return f"“{operand}”"
+def _between(language: Language, message: Message, ends: tuple[Any, Any]) -> str:
+    low, high = (value(language, end) for end in ends)
+    return language.say(message, low=low, high=high)

@@ -14,13 +14,16 @@ from push_server.audiences.editor import newest_only
 from push_server.audiences.estimate import estimate
 from push_server.audiences.history import Basis, PastMember, basis_at, members_at
 from push_server.audiences.instants import When, instant, past, zone_of
+from push_server.audiences.language import Spoken
 from push_server.audiences.models import Segment, SegmentState
+from push_server.audiences.rules import SiteRules
 from push_server.customers.service import find_customer
 from push_server.db import SiteSession
 from push_server.fields import Body, Cursor, Limit, Name, storable
 from push_server.http import Page, cursor_id, encode_cursor, session_of
 from push_server.sites.access import Principal, require
 from push_server.sites.models import Scope
+from segments.language import Language
 
 router = http.router("segments")
 
@@ -146,6 +149,7 @@ class EstimateIn(Body):
 class EstimateOut(BaseModel):
     """How many customers the rule finds; `missing` counts those without a value, attribute by attribute."""
 
+    sentence: str
     size: int
     reachable: int
     exact: bool
@@ -155,29 +159,35 @@ class EstimateOut(BaseModel):
 
 
 @router.post("/v1/segments", status_code=201)
-def post_segment(body: SegmentIn, request: Request, _principal: Writer) -> SegmentOut:
+def post_segment(body: SegmentIn, request: Request, _principal: Writer, language: Spoken) -> SegmentOut:
     """Store a segment; the answer has its size already, unless that takes long: then its `state` is `pending`."""
     session = session_of(request)
-    return _out(session, service.create_segment(session, body.name, body.rule))
+    return _out(session, service.create_segment(session, body.name, body.rule), language)
 
 
 @router.get("/v1/segments")
-def get_segments(request: Request, _principal: Reader, limit: Limit = 50, cursor: Cursor = None) -> SegmentPage:
+def get_segments(
+    request: Request, _principal: Reader, language: Spoken, limit: Limit = 50, cursor: Cursor = None
+) -> SegmentPage:
     """Segments in the order they were made."""
     session = session_of(request)
     found = service.segments_page(session, cursor_id(cursor), limit + 1)
     more = encode_cursor([found[limit - 1].id]) if len(found) > limit else None
-    return SegmentPage(data=_all_out(session, found[:limit]), next_cursor=more)
+    return SegmentPage(data=_all_out(session, found[:limit], language), next_cursor=more)
 
 
 @router.post("/v1/segments/estimate")
-def post_estimate(body: EstimateIn, request: Request, principal: Reader, editor: Editor = None) -> EstimateOut:
+def post_estimate(
+    body: EstimateIn, request: Request, principal: Reader, language: Spoken, editor: Editor = None
+) -> EstimateOut:
     """Count who a rule would find, without storing anything."""
     session = session_of(request)
     at = instant(body.at, "$.at", zone_of(session)) if "at" in body.model_fields_set else clock.now()
     with newest_only(session, principal.key_id, editor):
         found = estimate(session, body.rule, at)
+    rules = SiteRules(session, language=language)
     return EstimateOut(
+        sentence=rules.sentence(rules.parse(body.rule)),
         size=found.size,
         reachable=found.reachable,
         exact=True,
@@ -188,18 +198,20 @@ def post_estimate(body: EstimateIn, request: Request, principal: Reader, editor:
 
 
 @router.get("/v1/segments/{segment_id}")
-def get_segment(segment_id: str, request: Request, _principal: Reader) -> SegmentOut:
+def get_segment(segment_id: str, request: Request, _principal: Reader, language: Spoken) -> SegmentOut:
     """One segment."""
     session = session_of(request)
-    return _out(session, service.fresh_segment(session, segment_id))
+    return _out(session, service.fresh_segment(session, segment_id), language)
 
 
 @router.patch("/v1/segments/{segment_id}")
-def patch_segment(segment_id: str, body: SegmentChange, request: Request, _principal: Writer) -> SegmentOut:
+def patch_segment(
+    segment_id: str, body: SegmentChange, request: Request, _principal: Writer, language: Spoken
+) -> SegmentOut:
     """Change name or rule; segments that are made of this one follow."""
     changes = body.model_dump(exclude_unset=True)
     session = session_of(request)
-    return _out(session, service.change_segment(session, segment_id, changes))
+    return _out(session, service.change_segment(session, segment_id, changes), language)
 
 
 @router.delete("/v1/segments/{segment_id}", status_code=204)
@@ -254,24 +266,27 @@ def _member(row: service.MemberRow | PastMember) -> MemberOut:
     return MemberOut(external_id=row.external_id, anonymous_id=row.anonymous_id, since=since)
 
 
-def _out(session: SiteSession, segment: Segment) -> SegmentOut:
-    return _all_out(session, [segment])[0]
+def _out(session: SiteSession, segment: Segment, language: Language) -> SegmentOut:
+    return _all_out(session, [segment], language)[0]
 
 
-def _all_out(session: SiteSession, segments: Sequence[Segment]) -> list[SegmentOut]:
-    fresh_at = service.fresh_at(session)
+def _all_out(session: SiteSession, segments: Sequence[Segment], language: Language) -> list[SegmentOut]:
+    rules, fresh_at = SiteRules(session, language=language), service.fresh_at(session)
     told = tell(session, segments, fresh_at)
-    return [_one_out(segment, fresh_at, told.get(segment.id or 0)) for segment in segments]
+    return [
+        _one_out(segment, fresh_at, told.get(segment.id or 0), rules.sentence(rules.parse(segment.rule)))
+        for segment in segments
+    ]
 
 
-def _one_out(segment: Segment, fresh_at: datetime | None, border: Told | None) -> SegmentOut:
+def _one_out(segment: Segment, fresh_at: datetime | None, border: Told | None, sentence: str) -> SegmentOut:
     is_ready = segment.state == SegmentState.READY
     as_of = max(filter(None, (segment.fresh_at, fresh_at if is_ready else None)), default=None)
     return SegmentOut(
         id=str(segment.public_id),
         name=segment.name,
         rule=segment.rule,
-        sentence=segment.sentence,
+        sentence=sentence,
         size=segment.size or 0,
         reachable=segment.reachable or 0,
         fresh_at=clock.rfc3339(as_of) if as_of is not None else None,

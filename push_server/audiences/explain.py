@@ -16,6 +16,7 @@ from push_server.db import SiteSession
 from segments.core import Node, Rank, Rfm
 from segments.explain import explain as explain_rule
 from segments.history import History, World, micros
+from segments.language import ENGLISH, Language
 from segments.needs import everything, needs
 from segments.sql_thresholds import read_threshold, threshold
 
@@ -29,11 +30,11 @@ class Explanation(NamedTuple):
     tree: dict[str, Any]
 
 
-def explain(session: SiteSession, segment_id: str, customer: Customer) -> Explanation:
+def explain(session: SiteSession, segment_id: str, customer: Customer, language: Language = ENGLISH) -> Explanation:
     """The rule's tree for one customer; 404 without the segment, 422 when the rule takes too long over everyone."""
     segment = service.fresh_segment(session, segment_id)
     at = max(filter(None, (service.fresh_at(session), segment.fresh_at)), default=clock.now())
-    rules = SiteRules(session)
+    rules = SiteRules(session, language=language)
     rule = rules.parse(segment.rule)
     node = rule.lower()
     history = _history(session, rules, node, customer, at)

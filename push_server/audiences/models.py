@@ -43,7 +43,6 @@ class Segment(SiteScoped, table=True):
     public_id: UUID = Field(default_factory=uuid7, unique=True)
     name: str
     rule: dict[str, object] = Field(sa_type=JSONB)
-    sentence: str
     state: SegmentState = Field(default=SegmentState.PENDING, sa_type=Text)
     size: int | None = None
     reachable: int | None = Field(default=None, description="members with an active subscription")

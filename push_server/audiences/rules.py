@@ -28,6 +28,7 @@ from push_server.settings import settings
 from push_server.sites.models import Site
 from push_server.subscriptions.models import Subscription
 from segments.core import Rank, Rfm
+from segments.language import ENGLISH, Language
 
 Thresholds = Mapping[Rank | Rfm, Any]
 """Borders by leaf, as `World.thresholds`."""
@@ -36,14 +37,14 @@ Thresholds = Mapping[Rank | Rfm, Any]
 class SiteRules:
     """Reads and compiles rules of the session's site. Other segments are read once and remembered."""
 
-    def __init__(self, session: SiteSession, own_id: UUID | None = None) -> None:
+    def __init__(self, session: SiteSession, own_id: UUID | None = None, language: Language = ENGLISH) -> None:
         self.session = session
         self._segments: dict[str, segments.StoredSegment | None] = {}
         self._nodes: dict[str, Any] = {}
         self._campaigns: dict[str, segments.StoredCampaign | None] = {}
         self.zone = session.get_one(Site, session.site_id).time_zone
         self.context = segments.Context(
-            ZoneInfo(self.zone), self._segment, str(own_id) if own_id else None, self._campaign
+            ZoneInfo(self.zone), self._segment, str(own_id) if own_id else None, self._campaign, language
         )
 
     def parse(self, document: Any, root: str = "$.rule") -> segments.Rule:
@@ -59,7 +60,7 @@ class SiteRules:
             ) from None
 
     def sentence(self, rule: segments.Rule) -> str:
-        """The rule in one English sentence."""
+        """The rule in one sentence."""
         return segments.sentence(rule, self.context)
 
     def members(self, rule: segments.Rule, at: datetime, borders: Thresholds | None = None) -> Select[Any]:

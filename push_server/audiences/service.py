@@ -38,9 +38,8 @@ class MemberRow(NamedTuple):
 def create_segment(session: SiteSession, name: str, rule: Any) -> Segment:
     """Store a rule under a name and find its members; 422 with every fault of the rule."""
     _lock_edits(session)
-    rules = SiteRules(session)
-    read = rules.parse(rule)
-    segment = Segment(name=name, rule=rule, sentence=rules.sentence(read), is_due=True)
+    SiteRules(session).parse(rule)
+    segment = Segment(name=name, rule=rule, is_due=True)
     session.add(segment)
     session.flush()
     _evaluate_soon(session, [segment])
@@ -53,8 +52,7 @@ def change_segment(session: SiteSession, public_id: str, changes: dict[str, Any]
     segment = find_segment(session, public_id)
     segment.name = changes.get("name", segment.name)
     if "rule" in changes:
-        rules = SiteRules(session, own_id=segment.public_id)
-        segment.sentence = rules.sentence(rules.parse(changes["rule"]))
+        SiteRules(session, own_id=segment.public_id).parse(changes["rule"])
         segment.rule, segment.rule_since = changes["rule"], None
     segment.updated_at = clock.now()
     session.add(segment)

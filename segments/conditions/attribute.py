@@ -9,7 +9,10 @@ from segments import core
 from segments.conditions.base import Condition
 from segments.context import Context
 from segments.fields import Name
+from segments.language import Message
 from segments.operators import AttributeTest
+
+_WHOSE = Message("whose {attribute} {test}")
 
 
 class Attribute(AttributeTest, Condition):
@@ -26,4 +29,5 @@ class Attribute(AttributeTest, Condition):
         return core.Attribute(self.attribute, self.test())
 
     def clause(self, context: Context) -> str:
-        return f"whose {self.attribute} {self.words()}"
+        language = context.language
+        return language.say(_WHOSE, attribute=self.attribute, test=self.words(language))

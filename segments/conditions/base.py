@@ -9,6 +9,9 @@ from pydantic import ValidationInfo as Info
 from segments import core
 from segments.context import Context
 from segments.fields import Strict, described, fault
+from segments.language import Message
+
+_ENCLOSED = Message("({clause})")
 
 
 class Condition(Strict):
@@ -39,6 +42,16 @@ class Condition(Strict):
     @abstractmethod
     def clause(self, context: Context) -> str:
         """Words that follow “Customers …”: `whose country is “HU”`, `with no “Order Completed” events`."""
+
+    @property
+    def is_joined(self) -> bool:
+        """Whether the clause joins others, and so needs brackets inside another one."""
+        return False
+
+    def enclosed(self, context: Context) -> str:
+        """The clause as a part of another one."""
+        clause = self.clause(context)
+        return context.language.say(_ENCLOSED, clause=clause) if self.is_joined else clause
 
 
 _kinds: dict[str, type[Condition]] = {}

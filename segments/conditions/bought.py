@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from segments import core
 from segments.conditions.occurrences import Occurrences
+from segments.conditions.window import PURCHASES
 from segments.context import Context
 from segments.operators import PropertyTests
 
@@ -25,4 +26,4 @@ class Bought(Occurrences):
         return self.fold(core.Stream.LINES, "", self.bought)
 
     def clause(self, context: Context) -> str:
-        return self.told("purchases", self.bought)
+        return self.told(context.language, PURCHASES, {}, self.bought)

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from segments import core
 from segments.conditions.occurrences import Occurrences
+from segments.conditions.window import EVENTS
 from segments.context import Context
 from segments.fields import Name
 from segments.names import ORDER_COMPLETED, canonical
@@ -34,4 +35,4 @@ class Event(Occurrences):
         return self.fold(core.Stream.EVENTS, name, self.where)
 
     def clause(self, context: Context) -> str:
-        return self.told(f"“{canonical(self.event)}” events", self.where)
+        return self.told(context.language, EVENTS, {"event": canonical(self.event)}, self.where)

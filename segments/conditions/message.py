@@ -4,24 +4,32 @@ Each outcome has its own instant, and that is what the window is about: when the
 it was shown or clicked, and, of one that converted, when the order was placed.
 """
 
-from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar
 
-from pydantic import Field, PlainValidator
+from pydantic import PlainValidator
 from pydantic import ValidationInfo as Info
 
 from segments import core
 from segments.conditions.base import Condition
+from segments.conditions.window import Windowed
 from segments.context import Context
-from segments.fields import Date, Problem, Span, Strict, context_of, described, fault
+from segments.fields import context_of, described, fault
+from segments.language import Message as Text
 from segments.operators import NOT_GIVEN
 
-_WORDS = {
-    core.Outcome.ACCEPTED: "to whom {what} was sent",
-    core.Outcome.SHOWN: "who were shown {what}",
-    core.Outcome.CLICKED: "who clicked {what}",
-    core.Outcome.CONVERTED: "who ordered after clicking {what}",
+_EVER = {
+    core.Outcome.ACCEPTED: Text("to whom {campaign} was sent"),
+    core.Outcome.SHOWN: Text("who were shown {campaign}"),
+    core.Outcome.CLICKED: Text("who clicked {campaign}"),
+    core.Outcome.CONVERTED: Text("who ordered after clicking {campaign}"),
 }
+_IN_WINDOW = {
+    core.Outcome.ACCEPTED: Text("to whom {campaign} was sent {window}"),
+    core.Outcome.SHOWN: Text("who were shown {campaign} {window}"),
+    core.Outcome.CLICKED: Text("who clicked {campaign} {window}"),
+    core.Outcome.CONVERTED: Text("who ordered after clicking {campaign} {window}"),
+}
+_SOME, _NAMED = Text("some campaign"), Text("the campaign “{name}”")
 
 
 def _campaign(value: Any, info: Info) -> str:
@@ -39,21 +47,11 @@ def _outcome(value: Any) -> core.Outcome:
     return core.Outcome(value)
 
 
-class Sent(Strict):
-    at_most_one: ClassVar[tuple[tuple[str, tuple[str, ...]], ...]] = (
-        ("two_windows", ("within", "from")),
-        ("two_windows", ("within", "to")),
-    )
+class Sent(Windowed):
+    at_most_one = Windowed.one_window
 
     campaign: Annotated[str, PlainValidator(_campaign)] = NOT_GIVEN
     outcome: Annotated[core.Outcome, PlainValidator(_outcome)]
-    within: Span = NOT_GIVEN
-    from_: Date = Field(default=NOT_GIVEN, alias="from")
-    to: Date = NOT_GIVEN
-
-    def contradictions(self) -> Iterator[Problem]:
-        if self.from_ and self.to and self.from_.at >= self.to.at:
-            yield Problem("empty_window", "must be later than from: nothing lies in between", ("to",))
 
 
 class Message(Condition):
@@ -64,19 +62,16 @@ class Message(Condition):
 
     def lower(self) -> core.Node:
         asked = self.message
-        window = core.Window(
-            asked.within.length if asked.within else None,
-            asked.from_.at if asked.from_ else None,
-            asked.to.at if asked.to else None,
-        )
-        return core.Message(asked.campaign, asked.outcome, window)
+        return core.Message(asked.campaign, asked.outcome, asked.window())
 
     def clause(self, context: Context) -> str:
-        asked = self.message
-        found = context.campaign(asked.campaign) if asked.campaign else None
-        what = f"the campaign “{found.name if found else asked.campaign}”" if asked.campaign else "some campaign"
-        words = _WORDS[asked.outcome].format(what=what)
-        if asked.within:
-            return f"{words} in the last {asked.within.words}"
-        words += f" from {asked.from_.text}" if asked.from_ else ""
-        return words + (f" until {asked.to.text}" if asked.to else "")
+        asked, language = self.message, context.language
+        if asked.campaign:
+            found = context.campaign(asked.campaign)
+            campaign = language.say(_NAMED, name=found.name if found else asked.campaign)
+        else:
+            campaign = language.say(_SOME)
+        window = asked.window_words(language)
+        if window is None:
+            return language.say(_EVER[asked.outcome], campaign=campaign)
+        return language.say(_IN_WINDOW[asked.outcome], campaign=campaign, window=window)

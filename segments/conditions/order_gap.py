@@ -12,10 +12,15 @@ from segments import core
 from segments.conditions.base import Condition
 from segments.context import Context
 from segments.fields import Number, Problem, Strict
+from segments.language import Plural
 from segments.operators import Comparison
 
 _FEWEST = Decimal(2)  # one order has no gap
 _MOST = 1_000_000
+_LATE = Plural(
+    "with at least {number} order whose time since the last one is {compared} times their mean gap between orders",
+    "with at least {number} orders whose time since the last one is {compared} times their mean gap between orders",
+)
 
 
 class Rhythm(Strict):
@@ -37,8 +42,5 @@ class OrderGap(Condition):
         return core.OrderGap(self.order_gap.ratio.test(), int(self.order_gap.min_orders))
 
     def clause(self, context: Context) -> str:
-        asked, orders = self.order_gap.ratio.words(), max(self.order_gap.min_orders, _FEWEST)
-        return (
-            f"with at least {orders:f} orders whose time since the last one is {asked} times their mean gap"
-            " between orders"
-        )
+        orders, language = max(self.order_gap.min_orders, _FEWEST), context.language
+        return language.count(_LATE, orders, compared=self.order_gap.ratio.words(language))

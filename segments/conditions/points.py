@@ -11,7 +11,12 @@ from segments import core
 from segments.conditions.base import Condition
 from segments.context import Context
 from segments.fields import Problem, Span, Strict
+from segments.language import Message
 from segments.operators import NOT_GIVEN, Comparison
+from segments.phrases import WITHIN_THE_NEXT, length
+
+_BALANCE = Message("whose balance of points is {compared}")
+_EXPIRING = Message("whose points that expire {length} are {compared}")
 
 
 class Asked(Strict):
@@ -44,7 +49,8 @@ class Points(Condition):
         return core.Points(asked.within.length, asked.expiring.test())
 
     def clause(self, context: Context) -> str:
-        asked = self.points
+        asked, language = self.points, context.language
         if asked.balance:
-            return f"whose balance of points is {asked.balance.words()}"
-        return f"whose points that expire within the next {asked.within.words} are {asked.expiring.words()}"
+            return language.say(_BALANCE, compared=asked.balance.words(language))
+        ahead = length(language, WITHIN_THE_NEXT, asked.within)
+        return language.say(_EXPIRING, length=ahead, compared=asked.expiring.words(language))

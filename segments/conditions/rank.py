@@ -11,19 +11,22 @@ from pydantic import Field, PlainValidator
 
 from segments import core
 from segments.conditions.base import Condition
-from segments.conditions.window import Windowed, event_source, where_words
+from segments.conditions.window import EVENTS, Windowed, event_source
 from segments.context import Context
 from segments.fields import Name, Number, Problem, Strict, fault
+from segments.language import Language, Message
 from segments.names import canonical
 from segments.operators import NOT_GIVEN, PropertyTests
 
-_WORDS = {
-    "sum": "the sum of {}",
-    "avg": "the average {}",
-    "min": "the lowest {}",
-    "max": "the highest {}",
-    "distinct": "the number of different values of {}",
+_OF_PROPERTY = {
+    "sum": Message("the sum of {property} over {events}"),
+    "avg": Message("the average {property} over {events}"),
+    "min": Message("the lowest {property} over {events}"),
+    "max": Message("the highest {property} over {events}"),
+    "distinct": Message("the number of different values of {property} over {events}"),
 }
+_NUMBER = Message("the number of {events}")
+_TOP = Message("in the top {percent}% by {worth}")
 
 
 def _true(value: Any) -> bool:
@@ -36,7 +39,7 @@ class Worth(Windowed):
     """A number made of a customer's events: how many they are, or an aggregate of a property."""
 
     at_most_one: ClassVar[tuple[tuple[str, tuple[str, ...]], ...]] = (
-        ("two_aggregates", ("count", *_WORDS)),
+        ("two_aggregates", ("count", *_OF_PROPERTY)),
         *Windowed.one_window,
     )
 
@@ -51,17 +54,20 @@ class Worth(Windowed):
 
     def aggregate(self) -> tuple[core.Function, str | None]:
         """The function, and the property it is made of."""
-        for name in _WORDS:
+        for name in _OF_PROPERTY:
             of: str | None = getattr(self, name)
             if of:
                 return core.Function(name), of
         return core.Function.COUNT, None
 
-    def words(self) -> str:
+    def words(self, language: Language) -> str:
         """`the sum of revenue over “Order Completed” events in the last 365 days`."""
         function, of = self.aggregate()
-        them = f"“{canonical(self.event)}” events{self.window_words()}{where_words(self.where)}"
-        return f"the number of {them}" if of is None else f"{_WORDS[function].format(of)} over {them}"
+        window = self.window_words(language)
+        events = EVENTS.words(language, {"event": canonical(self.event)}, window, self.where)
+        if of is None:
+            return language.say(_NUMBER, events=events)
+        return language.say(_OF_PROPERTY[function], property=of, events=events)
 
 
 class Ranking(Strict):
@@ -88,4 +94,5 @@ class Rank(Condition):
         return core.Rank(event_source(by.event, by.where, by.window()), function, of, self.rank.top_percent)
 
     def clause(self, context: Context) -> str:
-        return f"in the top {self.rank.top_percent:f}% by {self.rank.by.words()}"
+        language = context.language
+        return language.say(_TOP, percent=language.number(self.rank.top_percent), worth=self.rank.by.words(language))

@@ -10,6 +10,10 @@ from segments import core
 from segments.conditions.base import Condition
 from segments.context import Context
 from segments.fields import Span, Strict
+from segments.language import Message
+from segments.phrases import WITHIN_THE_NEXT, length
+
+_RUNS_OUT = Message("with a purchase that runs out {length}")
 
 
 class Ahead(Strict):
@@ -26,4 +30,5 @@ class Replenish(Condition):
         return core.Replenish(self.replenish.within.length)
 
     def clause(self, context: Context) -> str:
-        return f"with a purchase that runs out within the next {self.replenish.within.words}"
+        language = context.language
+        return language.say(_RUNS_OUT, length=length(language, WITHIN_THE_NEXT, self.replenish.within))

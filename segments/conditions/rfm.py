@@ -11,7 +11,16 @@ from segments import core
 from segments.conditions.base import Condition
 from segments.context import Context
 from segments.fields import Problem, Strict
+from segments.language import Message
 from segments.operators import NOT_GIVEN, Comparison
+from segments.phrases import AND
+
+_WHOSE = Message("whose {scores}")
+_SCORES = {
+    core.Score.RECENCY: Message("recency score is {compared}"),
+    core.Score.FREQUENCY: Message("frequency score is {compared}"),
+    core.Score.MONETARY: Message("monetary score is {compared}"),
+}
 
 
 class Scores(Strict):
@@ -41,4 +50,6 @@ class Rfm(Condition):
         return core.Rfm(tuple((score, asked.test()) for score, asked in self.rfm.asked()))
 
     def clause(self, context: Context) -> str:
-        return "whose " + " and ".join(f"{score} score is {asked.words()}" for score, asked in self.rfm.asked())
+        language = context.language
+        scores = [language.say(_SCORES[score], compared=test.words(language)) for score, test in self.rfm.asked()]
+        return language.say(_WHOSE, scores=language.joined(AND, scores))

@@ -11,6 +11,10 @@ from segments import core
 from segments.conditions.base import Condition
 from segments.context import Context
 from segments.fields import Number, Problem, Strict, Text
+from segments.language import Message
+
+_SHARE = Message("in a stable {percent}% sample")
+_SALTED = Message("in a stable {percent}% sample (“{salt}”)")
 
 
 class Share(Strict):
@@ -32,5 +36,6 @@ class Sample(Condition):
         return core.Sample(self.sample.percent, self.sample.salt)
 
     def clause(self, context: Context) -> str:
-        salt = f" (“{self.sample.salt}”)" if self.sample.salt else ""
-        return f"in a stable {self.sample.percent:f}% sample{salt}"
+        language, salt = context.language, self.sample.salt
+        percent = language.number(self.sample.percent)
+        return language.say(_SALTED, percent=percent, salt=salt) if salt else language.say(_SHARE, percent=percent)

@@ -10,6 +10,9 @@ from segments.check import DEEPEST_NESTING, Nesting, follow
 from segments.conditions.base import Condition
 from segments.context import Context
 from segments.fields import context_of, described, fault
+from segments.language import Message
+
+_IN = Message("in the segment “{name}”")
 
 
 def _read(value: Any, info: Info) -> str:
@@ -37,4 +40,4 @@ class Segment(Condition):
 
     def clause(self, context: Context) -> str:
         found = context.segment(self.segment)
-        return f"in the segment “{found.name if found else self.segment}”"
+        return context.language.say(_IN, name=found.name if found else self.segment)

@@ -10,14 +10,19 @@ from typing import ClassVar
 
 from segments import core
 from segments.conditions.base import Condition
-from segments.conditions.window import event_source, tests_of, where_words
+from segments.conditions.window import EVENTS, PURCHASES, event_source, tests_of
 from segments.context import Context
 from segments.fields import Name, Problem, Span, Strict
-from segments.moments import Duration
+from segments.language import Language, Message
 from segments.names import canonical
 from segments.operators import NOT_GIVEN, PropertyTests
+from segments.phrases import FOR, IN_THE_LAST, length
 
 _MOST_STEPS = 10
+_THEN = Message("{before}, then {events}")
+_THEN_NONE = Message("{before}, then no {events}")
+_THEN_NONE_FOR = Message("{before}, then no {events} {length}")
+_IN_ORDER, _SAME = Message("with {steps}"), Message("with {steps}, with the same {property}")
 
 
 class Step(Strict):
@@ -43,11 +48,11 @@ class Step(Strict):
             return core.Source(core.Stream.LINES, "", tests_of(self.bought), window)
         return event_source(self.event, self.where or {}, window)
 
-    def words(self) -> str:
-        """`“Product Added” events whose price is at least 5`."""
+    def words(self, language: Language, window: str | None) -> str:
+        """`“Product Added” events in the last 24 hours whose price is at least 5`."""
         if self.bought is not None:
-            return "purchases" + where_words(self.bought)
-        return f"“{canonical(self.event)}” events{where_words(self.where or {})}"
+            return PURCHASES.words(language, {}, window, self.bought)
+        return EVENTS.words(language, {"event": canonical(self.event)}, window, self.where or {})
 
 
 class Sequence(Condition):
@@ -89,10 +94,19 @@ class Sequence(Condition):
 
     def clause(self, context: Context) -> str:
         first, *rest = self.sequence
-        within: Duration | None = self.within
-        told = f"with {first.words()}" + (f" in the last {within.words}" if within else "")
+        language = context.language
+        window = length(language, IN_THE_LAST, self.within) if self.within else None
+        steps = first.words(language, window)
         for step in rest:
-            told += f", then {'no ' if step.absent else ''}{step.words()}"
-        if self.gap:
-            told += f" for at least {self.gap.words}"
-        return told + (f", with the same {self.same}" if self.same else "")
+            steps = self._then(language, steps, step)
+        if self.same:
+            return language.say(_SAME, steps=steps, property=self.same)
+        return language.say(_IN_ORDER, steps=steps)
+
+    def _then(self, language: Language, before: str, step: Step) -> str:
+        events = step.words(language, None)
+        if not step.absent:
+            return language.say(_THEN, before=before, events=events)
+        if not self.gap:
+            return language.say(_THEN_NONE, before=before, events=events)
+        return language.say(_THEN_NONE_FOR, before=before, events=events, length=length(language, FOR, self.gap))

@@ -7,9 +7,14 @@ from typing import ClassVar
 
 from segments import core
 from segments.conditions.base import Condition
+from segments.conditions.window import tests_words
 from segments.context import Context
 from segments.fields import Strict
+from segments.language import Message
 from segments.operators import NOT_GIVEN, PropertyTest
+
+_SOME = Message("with an active subscription")
+_TESTED = Message("with an active subscription whose {tests}")
 
 
 class Facts(Strict):
@@ -38,5 +43,5 @@ class Subscription(Condition):
         return core.Subscribed(tuple((name, tested.test()) for name, tested in self.subscription.given()))
 
     def clause(self, context: Context) -> str:
-        tests = " and ".join(f"{name} {tested.words()}" for name, tested in self.subscription.given())
-        return "with an active subscription" + (f" whose {tests}" if tests else "")
+        language, given = context.language, dict(self.subscription.given())
+        return language.say(_TESTED, tests=tests_words(language, given)) if given else language.say(_SOME)

@@ -5,7 +5,10 @@ from typing import ClassVar
 from segments import core
 from segments.conditions.base import Condition
 from segments.context import Context
+from segments.language import Message
 from segments.operators import PropertyTest
+
+_WHOSE = Message("whose loyalty tier {test}")
 
 
 class Tier(Condition):
@@ -18,4 +21,5 @@ class Tier(Condition):
         return core.Tier(self.tier.test())
 
     def clause(self, context: Context) -> str:
-        return f"whose loyalty tier {self.tier.words()}"
+        language = context.language
+        return language.say(_WHOSE, test=self.tier.words(language))

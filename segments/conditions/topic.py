@@ -6,6 +6,9 @@ from segments import core
 from segments.conditions.base import Condition
 from segments.context import Context
 from segments.fields import Name
+from segments.language import Message
+
+_SUBSCRIBED = Message("subscribed to the topic “{topic}”")
 
 
 class Topic(Condition):
@@ -18,4 +21,4 @@ class Topic(Condition):
         return core.Subscribed((("topics", core.Test(core.Op.CONTAINS, self.topic)),))
 
     def clause(self, context: Context) -> str:
-        return f"subscribed to the topic “{self.topic}”"
+        return context.language.say(_SUBSCRIBED, topic=self.topic)

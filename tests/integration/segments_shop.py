@@ -276,7 +276,7 @@ class Shop:
             self.segments: dict[str, Any] = {}
             for name, node in self.named.items():
                 rule = {"version": 1, "where": self.written(node)}
-                segment = Segment(name=name, rule=rule, sentence="")
+                segment = Segment(name=name, rule=rule)
                 session.add(segment)
                 session.flush()
                 self.segments[name] = str(segment.public_id)

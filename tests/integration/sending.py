@@ -46,7 +46,7 @@ class Shop:
         """A shop with a segment of everybody."""
         with db.session() as session:
             site = create_site(session, "Shop", ["https://shop.example"])
-            segment = Segment(name="Everybody", rule=EVERYBODY, sentence="everybody")
+            segment = Segment(name="Everybody", rule=EVERYBODY)
             session.add(segment)
             session.flush()
             api = TestClient(create_app(), headers={"Authorization": f"Bearer {site.secret_key}"})

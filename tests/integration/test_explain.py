@@ -129,7 +129,7 @@ def test_generated_rules_are_explained_as_the_judge_finds(db: Database) -> None:
     with Shop(db, found, {name: {"attribute": "a", "exists": True} for name in "ABC"}) as shop:
         clock.set_source(lambda: SHOP_NOW)
         with db.session(site_id=shop.site_id) as session:
-            segment = Segment(name="S", rule=rule({"all": []}), sentence="")
+            segment = Segment(name="S", rule=rule({"all": []}))
             session.add(segment)
             session.flush()
             customers = {who.id: find_customer(session, who.id) for who in found}

@@ -47,8 +47,8 @@ def test_everything_of_the_anonymous_customer_moves(db: Database, site: int) -> 
         segments = [
             one(
                 conn,
-                "insert into segment (site_id, public_id, name, rule, sentence, state)"
-                " values (%s, gen_random_uuid(), 's', '{}', '', 'ready') returning id",
+                "insert into segment (site_id, public_id, name, rule, state)"
+                " values (%s, gen_random_uuid(), 's', '{}', 'ready') returning id",
                 site,
             )
             for _ in range(2)

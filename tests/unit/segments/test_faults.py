@@ -250,7 +250,7 @@ def test_documents(document: Any, expected: list[tuple[str, str]]) -> None:
         ({"message": {"outcome": ["shown"]}}, [(".message.outcome", "unknown_outcome")]),
         (
             {"message": {"campaign": 5, "outcome": "shown", "within": "30"}},
-            [(".message.campaign", "wrong_type"), (".message.within", "bad_duration")],
+            [(".message.within", "bad_duration"), (".message.campaign", "wrong_type")],
         ),
         ({"message": {"campaign": "no", "outcome": "shown"}}, [(".message.campaign", "unknown_campaign")]),
         (
