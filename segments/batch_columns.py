@@ -64,7 +64,7 @@ class Table:
 class Happenings(Table):
     """As `history.Happening`. `category` and `product` are ids of the batch's dictionary, 0 for none.
 
-    `properties` are JSON texts, None where they were not loaded.
+    `properties` are those free ones that were asked, by name, as far back as they were.
     """
 
     ts: Numbers
@@ -74,7 +74,15 @@ class Happenings(Table):
     quantity: Coded | None = None
     category: Numbers | None = None
     product: Numbers | None = None
-    properties: Sequence[str] | None = None
+    properties: Mapping[str, Coded] = field(default_factory=dict)
+
+    def _documents(self, rows: slice) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = [{} for _ in range(rows.start, rows.stop)]
+        for name, column in self.properties.items():
+            for document, code in zip(found, column.codes[rows].tolist(), strict=True):
+                if column.values[code] is not None:
+                    document[name] = column.values[code]
+        return found
 
     def list(self, position: int, texts: Mapping[int, str]) -> list[Happening]:
         """One customer's."""
@@ -85,7 +93,7 @@ class Happenings(Table):
             Happening(*row)
             for row in zip(
                 ts,
-                [read_json(text) for text in self.properties[rows]] if self.properties else [{}] * many,
+                self._documents(rows),
                 [ALWAYS] * many if self.since is None else self.since[rows].tolist(),
                 [NEVER] * many if self.until is None else self.until[rows].tolist(),
                 [None] * many if self.value is None else self.value[rows].tolist(),

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from segments.batch_columns import Batch, Coded, Happenings, Numbers, Truths, read_json
+from segments.batch_columns import Batch, Coded, Happenings, Numbers, Truths
 from segments.batch_compare import LARGEST
-from segments.core import Source, Stream, Test, Window
+from segments.core import Source, Stream, Test, Window, is_by_text
 from segments.history import World, micros
 from segments.memory_rows import MICROS
 from segments.names import ORDER_VALUE
@@ -88,7 +88,8 @@ class View:
         if table.since is not None and table.until is not None:
             chosen &= (table.since <= self.at) & (table.until > self.at)
         for name, test in source.where:
-            chosen &= self.fits(test, self.column(source, name))
+            column = self.texts(source) if is_by_text(source.stream, name, test) else self.column(source, name)
+            chosen &= self.fits(test, column)
         return grouped(table.owner, chosen)
 
     def in_window(self, window: Window, ts: Numbers) -> Truths:
@@ -123,10 +124,15 @@ class View:
         table = self.table(source)
         if source.stream is Stream.LINES and (found := self._of_line(table, name)) is not None:
             return found
-        if source.stream is Stream.EVENTS and name == "category" and table.properties is None:
-            return self._texts(table.category)
-        documents = self.once(("documents", source.stream, source.name), lambda: _documents(table))
-        return by_key([document.get(name) for document in documents])
+        free = table.properties[name]
+        distinct = by_key(free.values)
+        return Coded(distinct.codes[free.codes], distinct.values)
+
+    def texts(self, source: Source) -> Coded:
+        """The categories of plain events, as far as they are text."""
+        name = ("texts", source.name)
+        found: Coded = self.once(name, lambda: self._texts(self.table(source).category))
+        return found
 
     def _of_line(self, table: Happenings, name: str) -> Coded | None:
         if name == "quantity":
@@ -168,10 +174,6 @@ def by_key(values: list[Any]) -> Coded:
             distinct.append(value)
         codes.append(code)
     return Coded(np.array(codes, np.int64), distinct)
-
-
-def _documents(table: Happenings) -> list[dict[str, Any]]:
-    return [{}] * len(table.owner) if table.properties is None else [read_json(text) for text in table.properties]
 
 
 def _micros(column: Coded) -> tuple[Numbers, Truths] | None:

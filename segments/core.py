@@ -39,6 +39,9 @@ class Op(StrEnum):
     ANNIVERSARY_WITHIN = "anniversary_within"
 
 
+_OF_EQUALITY = (Op.EQ, Op.NE, Op.IN, Op.NOT_IN)
+
+
 @dataclass(frozen=True, slots=True)
 class Test:
     """One operator with its operand. True is not 1 here, though Python finds them equal: rules tell types."""
@@ -83,6 +86,12 @@ class Source:
     name: str = ""
     where: tuple[tuple[str, Test], ...] = ()
     window: Window = Window()
+
+
+def is_by_text(stream: Stream, name: str, test: Test) -> bool:
+    """Whether a test of an event's category is false (or `ne` true) of all that is no text."""
+    listed = all(isinstance(each, str) for each in operands(test))
+    return stream is Stream.EVENTS and name == "category" and test.op in _OF_EQUALITY and listed
 
 
 class Function(StrEnum):

@@ -13,7 +13,6 @@ from segments.core import (
     Member,
     Message,
     Node,
-    Op,
     OrderGap,
     Outcome,
     Points,
@@ -25,10 +24,9 @@ from segments.core import (
     Source,
     Stream,
     Subscribed,
-    Test,
     Tier,
+    is_by_text,
     leaves,
-    operands,
 )
 from segments.names import ORDER_VALUE
 
@@ -38,16 +36,17 @@ _NARROW = {Stream.EVENTS: (), Stream.ORDERS: (), Stream.LINES: ("category", "pro
 
 @dataclass(slots=True)
 class Needs:
-    """Facts by kind. Of `events` (by name), `orders` and `lines` True means that free properties are asked, too.
+    """Facts by kind. Of `events` (by name), `orders` and `lines` those free properties that are asked, too.
 
-    `orders` and `lines` are None where nothing is asked of them. `reach` says how far back events are asked, by name;
-    None: through all the past.
+    `orders` and `lines` are None where nothing is asked of them. `reach` says how far back events are asked, by name,
+    and `free_reach` how far back their free properties are; None: through all the past.
     """
 
-    events: dict[str, bool] = field(default_factory=dict)
+    events: dict[str, set[str]] = field(default_factory=dict)
     reach: dict[str, timedelta | None] = field(default_factory=dict)
-    orders: bool | None = None
-    lines: bool | None = None
+    free_reach: dict[str, timedelta | None] = field(default_factory=dict)
+    orders: set[str] | None = None
+    lines: set[str] | None = None
     attributes: set[str] = field(default_factory=set)
     points: bool = False
     tiers: bool = False
@@ -59,8 +58,6 @@ class Needs:
         """What one leaf reads; of another segment's membership nothing, see `everything`."""
         for source, asked in _sources(leaf):
             self._add_source(source, asked)
-            if source.stream is Stream.EVENTS:
-                self._add_reach(source.name, source.window.within)
         if isinstance(leaf, Attribute):
             self.attributes.add(leaf.name)
         elif isinstance(leaf, Points):
@@ -74,26 +71,24 @@ class Needs:
         elif isinstance(leaf, Sample):
             self.identity = True
 
-    def _add_reach(self, name: str, back: timedelta | None) -> None:
-        known = self.reach.get(name, back)
-        self.reach[name] = None if known is None or back is None else max(known, back)
-
     def _add_source(self, source: Source, asked: Iterable[str]) -> None:
-        tested = {name for name, test in source.where if not _is_by_text(source.stream, name, test)}
-        free = bool((tested | set(asked)) - set(_NARROW[source.stream]))
-        if source.stream is Stream.EVENTS:
-            self.events[source.name] = self.events.get(source.name, False) or free
-        elif source.stream is Stream.ORDERS:
-            self.orders = bool(self.orders) or free
+        tested = {name for name, test in source.where if not is_by_text(source.stream, name, test)}
+        free = (tested | set(asked)) - set(_NARROW[source.stream])
+        if source.stream is Stream.ORDERS:
+            self.orders = free | (self.orders or set())
+        elif source.stream is Stream.LINES:
+            self.lines = free | (self.lines or set())
         else:
-            self.lines = bool(self.lines) or free
+            self.events.setdefault(source.name, set()).update(free)
+            _farther(self.reach, source)
+            if free:
+                _farther(self.free_reach, source)
 
 
-def _is_by_text(stream: Stream, name: str, test: Test) -> bool:
-    """Whether a test of an event's category is false (or `ne` true) of all that is no text."""
-    listed = all(isinstance(each, str) for each in operands(test))
-    by_text = test.op in (Op.EQ, Op.NE, Op.IN, Op.NOT_IN) and listed
-    return stream is Stream.EVENTS and name == "category" and by_text
+def _farther(reach: dict[str, timedelta | None], source: Source) -> None:
+    back = source.window.within
+    known = reach.get(source.name, back)
+    reach[source.name] = None if known is None or back is None else max(known, back)
 
 
 def needs(nodes: Iterable[Node], segment: Callable[[str], Node]) -> Needs:

@@ -1,7 +1,8 @@
 """Loads customers' facts from PostgreSQL into the columns that rules are evaluated over."""
 
-from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
+from itertools import pairwise, zip_longest
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from push_server.audiences.histories_sql import FACTS, parts
 from segments.batch_columns import (
     Batch,
     Browsers,
+    Coded,
     Happenings,
     Lots,
     Messages,
@@ -31,14 +33,20 @@ def load(conn: psycopg.Connection[Any], site_id: int, customer_ids: Iterable[int
     `rules.evaluation`, whose settings are for statements over everyone.
     """
     ids = np.unique(np.fromiter(customer_ids, np.int64))
-    narrow = sorted(name for name, free in needs.events.items() if not free)
-    bodies = sorted(name for name, free in needs.events.items() if free)
     names = sorted(needs.attributes)
-    asked = {"site": site_id, "attributes": names, **_asked("events", narrow, needs, at)}
-    found = fetch(conn, parts(needs), ids, {**asked, **_asked("bodies", bodies, needs, at)})
+    asked = {
+        "site": site_id,
+        "attributes": names,
+        "order_properties": sorted(needs.orders or ()),
+        "line_properties": sorted(needs.lines or ()),
+        **_asked("events", needs.reach, at),
+        **_asked("bodies", needs.free_reach, at),
+        **_properties_asked(needs),
+    }
+    found = fetch(conn, parts(needs), ids, asked)
     batch = Batch(ids, np.isin(np.arange(len(ids)), found["customers"].numbers["owner"]))
     _customers(batch, found["customers"], names)
-    batch.events = {**_events(found.get("events"), narrow, len(ids)), **_events(found.get("bodies"), bodies, len(ids))}
+    batch.events = _events(found.get("events"), found.get("bodies"), needs, len(ids))
     if "orders" in found:
         batch.orders = _happenings(found["orders"].ordered("owner", "ts"), len(ids))
     if "lines" in found:
@@ -48,11 +56,21 @@ def load(conn: psycopg.Connection[Any], site_id: int, customer_ids: Iterable[int
     return batch
 
 
-def _asked(what: str, names: Sequence[str], needs: Needs, at: int) -> dict[str, Any]:
+def _asked(what: str, reach: Mapping[str, timedelta | None], at: int) -> dict[str, Any]:
     """Which events since when."""
-    reaches = [needs.reach[name] for name in names]
-    after = ["-infinity" if reach is None else instant(at - micros(reach)).isoformat() for reach in reaches]
-    return {what: list(names), f"{what}_after": after}
+    names = sorted(reach)
+    backs = [reach[name] for name in names]
+    return {what: names, f"{what}_after": [_after(back, at) for back in backs]}
+
+
+def _after(back: timedelta | None, at: int) -> str:
+    return "-infinity" if back is None else instant(at - micros(back)).isoformat()
+
+
+def _properties_asked(needs: Needs) -> dict[str, Any]:
+    """The first free property of each event's name, the second of each, and so on."""
+    each = [sorted(needs.events[name]) for name in sorted(needs.free_reach)]
+    return {f"bodies_{place}": list(column) for place, column in enumerate(zip_longest(*each), 1)}
 
 
 def _customers(batch: Batch, rows: Rows, names: Sequence[str]) -> None:
@@ -70,17 +88,42 @@ def _customers(batch: Batch, rows: Rows, names: Sequence[str]) -> None:
     batch.attributes = {name: coded(of_everyone(f"attribute {name}"), read_json) for name in names}
 
 
-def _events(rows: Rows | None, names: Sequence[str], customers: int) -> dict[str, Happenings]:
+def _events(rows: Rows | None, bodies: Rows | None, needs: Needs, customers: int) -> dict[str, Happenings]:
     if rows is None:
         return {}
-    rows = rows.ordered("kind", "owner", "ts")
-    bounds = np.searchsorted(rows.numbers["kind"], np.arange(1, len(names) + 2)).tolist()
-    parts = [rows.take(slice(*ends)) for ends in pairwise(bounds)]
-    return {name: _happenings(part, customers) for name, part in zip(names, parts, strict=True)}
+    names, with_bodies = sorted(needs.reach), sorted(needs.free_reach)
+    found = {name: _happenings(part, customers) for name, part in zip(names, _by_kind(rows, len(names)), strict=True)}
+    if bodies is not None:
+        for name, part in zip(with_bodies, _by_kind(bodies, len(with_bodies)), strict=True):
+            found[name].properties = _laid_beside(found[name], part, sorted(needs.events[name]))
+    return found
+
+
+def _by_kind(rows: Rows, kinds: int) -> list[Rows]:
+    """In an order in which rows that come twice are those that do not differ."""
+    rows = rows.ordered("kind", "owner", "ts", "category")
+    bounds = np.searchsorted(rows.numbers["kind"], np.arange(1, kinds + 2)).tolist()
+    return [rows.take(slice(*ends)) for ends in pairwise(bounds)]
+
+
+def _laid_beside(events: Happenings, bodies: Rows, names: Sequence[str]) -> dict[str, Coded]:
+    """Free properties, None where they were not asked; `bodies` are the newest of the events of each customer."""
+    many, owners = len(events.owner), np.arange(events.customers + 1)
+    newest = np.searchsorted(bodies.numbers["owner"], owners)
+    ends = events.bounds[1:]
+    place = np.arange(len(bodies)) - np.repeat(newest[1:], np.diff(newest)) + np.repeat(ends, np.diff(newest))
+    found = {}
+    for number, name in enumerate(names, 1):
+        column = coded(["", *bodies.texts[f"property {number}"]], read_json)
+        codes = np.zeros(many, np.int64)
+        codes[place] = column.codes[1:]
+        found[name] = Coded(codes, column.values)
+    return found
 
 
 def _happenings(rows: Rows, customers: int) -> Happenings:
     numbers, texts = rows.numbers, rows.texts
+    mark = "property "
     return Happenings(
         owner=numbers["owner"],
         customers=customers,
@@ -91,7 +134,9 @@ def _happenings(rows: Rows, customers: int) -> Happenings:
         quantity=coded(texts["quantity"], read_json) if "quantity" in texts else None,
         category=numbers.get("category"),
         product=numbers.get("product"),
-        properties=texts.get("properties"),
+        properties={
+            name.removeprefix(mark): coded(column, read_json) for name, column in texts.items() if name.startswith(mark)
+        },
     )
 
 

@@ -4,7 +4,7 @@ The customers' ids go through a subquery, so that the planner does not weigh eac
 statistics; it then always goes by the indexes that begin with the customer, which is right for few and for many.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -40,8 +40,8 @@ class Part:
 def statement(parts: Mapping[str, Part]) -> str:
     """One statement for all parts.
 
-    Its parameters: `site`; `customers`, an array as text; `attributes`, names; and for `events` and `bodies` what
-    `_events` says.
+    Its parameters: `site`; `customers`, an array as text; `attributes`, `order_properties` and `line_properties`, names
+    in ascending order; and for events and their bodies what `_EVENTS` and `_bodies` say.
     """
     columns = ", ".join(f"p{place}.*" for place in range(len(parts)))
     selects = ", ".join(f"({part.sql()}) p{place}" for place, part in enumerate(parts.values()))
@@ -51,10 +51,10 @@ def statement(parts: Mapping[str, Part]) -> str:
 def parts(needs: Needs) -> dict[str, Part]:
     """What is loaded: `customers`, and the others as far as they are asked."""
     found = {"customers": _customers(needs)}
-    if not all(needs.events.values()):
-        found["events"] = _events("events")
-    if any(needs.events.values()):
-        found["bodies"] = _events("bodies")
+    if needs.events:
+        found["events"] = _EVENTS
+    if needs.free_reach:
+        found["bodies"] = _bodies(max(len(needs.events[name]) for name in needs.free_reach))
     if needs.orders is not None:
         found["orders"] = _orders(needs.orders)
     if needs.lines is not None:
@@ -81,25 +81,39 @@ def _customers(needs: Needs) -> Part:
     return Part(columns, f"from customer where site_id = %(site)s and id = any({_CUSTOMERS})")
 
 
-def _events(what: str) -> Part:
-    """Of each name in the parameter, no older than its instant in the parameter `…_after`; `kind` is its place, from 1.
+_COME: Final[dict[str, tuple[str, Kind]]] = {
+    "kind": ("k.place", "number"),
+    "owner": ("e.customer_id", "id"),
+    "ts": ("e.ts", "instant"),
+    "category": ("e.category_id", "id"),
+}
+_OF_KINDS: Final = (
+    " join term t on t.site_id = %(site)s and t.what = 'event' and t.text = k.name"
+    f" join event e on e.kind_id = t.id and e.ts > k.after and e.customer_id = any({_CUSTOMERS})"
+)
 
-    With their bodies looked up one by one: a join could become a hash table of all bodies there are.
+# Of each name in the parameter `events`, those later than its instant in `events_after`; `kind` is its place, from 1.
+# Nothing is asked that the covering index does not hold.
+_EVENTS: Final = Part(
+    _COME,
+    "from unnest(%(events)s::text[], %(events_after)s::timestamptz[]) with ordinality as k (name, after, place)"
+    + _OF_KINDS,
+)
+
+
+def _bodies(most: int) -> Part:
+    """Likewise of `bodies` and `bodies_after`, with up to `most` free properties each, whose names `bodies_1` … list.
+
+    Bodies are looked up one by one: a join could become a hash table of all bodies there are.
     """
-    columns: dict[str, tuple[str, Kind]] = {
-        "kind": ("k.place", "number"),
-        "owner": ("e.customer_id", "id"),
-        "ts": ("e.ts", "instant"),
-        "category": ("e.category_id", "id"),
-    }
-    if what == "bodies":
-        columns["properties"] = ("(select b.properties from event_body b where b.seq = e.seq)", "json")
-    named = f"unnest(%({what})s::text[], %({what}_after)s::timestamptz[]) with ordinality as k (name, after, place)"
-    return Part(
-        columns,
-        f"from {named} join term t on t.site_id = %(site)s and t.what = 'event' and t.text = k.name"
-        f" join event e on e.kind_id = t.id and e.ts > k.after and e.customer_id = any({_CUSTOMERS})",
-    )
+    places = range(1, most + 1)
+    columns = dict(_COME) | {f"property {place}": (f"b.properties -> k.p{place}", "json") for place in places}
+    names = "".join(f", %(bodies_{place})s::text[]" for place in places)
+    named = f"unnest(%(bodies)s::text[], %(bodies_after)s::timestamptz[]{names}) with ordinality"
+    asked = "".join(f"p{place}, " for place in places)
+    body = "(select properties from event_body where seq = e.seq offset 0)"
+    source = f"from {named} as k (name, after, {asked}place){_OF_KINDS} left join lateral {body} b on true"
+    return Part(columns, source)
 
 
 _VERSION: Final[dict[str, tuple[str, Kind]]] = {
@@ -110,14 +124,15 @@ _VERSION: Final[dict[str, tuple[str, Kind]]] = {
 }
 
 
-def _orders(free: bool) -> Part:
+def _orders(free: Collection[str]) -> Part:
     columns: dict[str, tuple[str, Kind]] = {**_VERSION, "value": ("value", "number")}
-    if free:
-        columns["properties"] = ("(select b.properties from event_body b where b.seq = order_value.seq)", "json")
-    return Part(columns, f"from order_value {_OF_SITE}")
+    if not free:
+        return Part(columns, f"from order_value {_OF_SITE}")
+    body = "left join lateral (select properties from event_body where seq = order_value.seq offset 0) b on true"
+    return Part(columns | _free("b.properties", free, "order_properties"), f"from order_value {body} {_OF_SITE}")
 
 
-def _lines(free: bool) -> Part:
+def _lines(free: Collection[str]) -> Part:
     columns: dict[str, tuple[str, Kind]] = {
         **_VERSION,
         "value": ("amount", "number"),
@@ -125,9 +140,15 @@ def _lines(free: bool) -> Part:
         "product": ("product_id", "id"),
         "category": ("category_id", "id"),
     }
-    if free:
-        columns["properties"] = ("line", "json")
-    return Part(columns, f"from order_line {_OF_SITE}")
+    return Part(columns | _free("line", free, "line_properties"), f"from order_line {_OF_SITE}")
+
+
+def _free(document: str, names: Collection[str], parameter: str) -> dict[str, tuple[str, Kind]]:
+    """Free properties, whose names are in the parameter in ascending order."""
+    return {
+        f"property {name}": (f"{document} -> (%({parameter})s::text[])[{place}]", "json")
+        for place, name in enumerate(sorted(names), 1)
+    }
 
 
 _LOTS: Final[dict[str, tuple[str, Kind]]] = {

@@ -105,12 +105,40 @@ def test_free_properties_come_only_where_they_are_asked(shop: Shop) -> None:
     node = shop.node({"event": "Product Viewed", "where": {"size": {"gte": 7}}})
     batch = shop.batch([node], NOW)
     ada = batch.history(batch.ids.tolist().index(shop.ids["ada"]))
-    assert [each.properties for each in ada.events["Product Viewed"]] == [
-        {"category": "dog", "size": 7},
-        {"category": 5},
-    ]
+    assert [each.properties for each in ada.events["Product Viewed"]] == [{"size": 7}, {}]
     assert not ada.orders
     assert not ada.attributes
+
+
+def test_free_properties_lie_beside_their_own_events(db: Database) -> None:
+    """Some at one instant, some older than the free ones are asked, and one whose properties are kept no longer."""
+    at = [NOW - timedelta(days=days) for days in (40, 5, 4)]
+    ada = Shopper("ada")
+    ada.facts = [
+        (at[0], "Product Viewed", {"category": "dog", "size": 1}),
+        (at[1], "Product Viewed", {"category": "dog", "size": 2}),
+        (at[1], "Product Viewed", {"category": "cat", "size": 3}),
+        (at[2], "Product Viewed", {"category": "dog", "size": 4}),
+    ]
+    bob = Shopper("bob")
+    bob.facts = [(at[2], "Product Viewed", {"size": 5})]
+    shop = Shop(db, [ada, bob])
+    with db.connect() as conn:
+        conn.execute("delete from event_body where properties ->> 'size' = '4'")
+    viewed = {"event": "Product Viewed"}
+    large = {**viewed, "where": {"category": {"eq": "cat"}, "size": {"gte": 3}}, "within": "30d"}
+    nodes = [shop.node(large), shop.node({**viewed, "where": {"category": {"eq": "dog"}}, "count": {"eq": 3}})]
+    batch = shop.batch(nodes, NOW)
+    history = batch.history(batch.ids.tolist().index(shop.ids["ada"]))
+    assert sorted((each.category, each.properties.get("size")) for each in history.events["Product Viewed"][1:3]) == [
+        ("cat", 3),
+        ("dog", 2),
+    ]
+    assert [each.properties for each in history.events["Product Viewed"][::3]] == [{}, {}]
+    for many in (2, FEW + 2):
+        batch = shop.batch(nodes, NOW, [*shop.ids.values(), *range(2, many)])
+        truths = evaluate(dict(enumerate(nodes)), batch, shop.world, micros(NOW))
+        assert [batch.ids[each].tolist() for each in truths.values()] == [[shop.ids["ada"]]] * 2
 
 
 def test_nobody_else_is_in(shop: Shop, db: Database) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segments.batch import evaluate
-from segments.batch_columns import Batch, Happenings, Lots, coded
+from segments.batch_columns import Batch, Happenings, Lots, coded, read_json
 from segments.batch_compare import LARGEST, passing, passing_each
 from segments.core import (
     COMPARE,
@@ -143,7 +143,7 @@ def test_what_is_not_loaded_as_a_number_is_no_number() -> None:
     for texts in (["1.5", '"2"', "null", "-3"], ["0.0000000001", '"2"', "", "1e30"]):
         table = Happenings(
             np.arange(4), MANY, np.arange(4), category=np.zeros(4, np.int64),
-            properties=["{}" if not text else f'{{"size": {text}}}' for text in texts],
+            properties={"size": coded(texts, read_json)},
         )  # fmt: skip
         batch = Batch(np.arange(MANY), np.ones(MANY, np.bool_), events={"Seen": table})
         for function in (Function.SUM, Function.AVG, Function.MIN, Function.MAX, Function.DISTINCT):
