@@ -5,7 +5,7 @@ from segments.context import Context, StoredCampaign, StoredSegment
 from segments.errors import RuleError, RuleFault
 from segments.rule import Rule, parse
 from segments.sentence import sentence
-from segments.sql import compile
+from segments.sql import compile, of_customers
 from segments.sql_rows import Binding
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "StoredCampaign",
     "StoredSegment",
     "compile",
+    "of_customers",
     "parse",
     "references",
     "sentence",

@@ -10,7 +10,7 @@ did nothing. The instant is a parameter: there is no now().
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -91,6 +91,13 @@ def compile(node: Node, binding: Binding, at: datetime) -> Select[Any]:
     return _Compiler(binding, at).select(node)
 
 
+def of_customers(node: Node, binding: Binding, at: datetime) -> Truth | None:
+    """The truth of a row of `binding.customer`, of a rule that asks nothing but that row; None of other rules."""
+    if not all(isinstance(leaf, Attribute | Sample) for leaf in leaves(node)):
+        return None
+    return _Tree(_Compiler(binding, at), node, binding.customer).truth(node)
+
+
 @dataclass(frozen=True, slots=True)
 class _Joined:
     ids: FromClause
@@ -108,7 +115,7 @@ class _Compiler:
         self.segments: dict[str, CTE] = {}
 
     def select(self, node: Node) -> Select[Any]:
-        return _Tree(self, node).select()
+        return _Tree(self, node, self.binding.customer.alias()).select()
 
     def segment(self, id: str) -> CTE:
         if id not in self.segments:
@@ -119,17 +126,16 @@ class _Compiler:
 class _Tree:
     """One rule's tree within the statement."""
 
-    def __init__(self, compiler: _Compiler, node: Node) -> None:
-        self.compiler, self.node = compiler, node
+    def __init__(self, compiler: _Compiler, node: Node, customer: FromClause) -> None:
+        self.compiler, self.node, self.customer = compiler, node, customer
         self.binding, self.at = compiler.binding, compiler.at
-        self.customer = compiler.binding.customer.alias()
         self.joined: dict[Node, _Joined] = {}
         self.base: FromClause = self.customer
         self.id: Any = self.customer.c.id
 
     def select(self) -> Select[Any]:
         self._choose_base()
-        conditions = [self._truth(self.node)]
+        conditions = [self.truth(self.node)]
         if self.base is self.customer:
             conditions.append(self.customer.c.site_id == self.binding.site_id)
         source = self.base
@@ -162,18 +168,21 @@ class _Tree:
             return [ids for each in found for ids in each] if all(found) else []
         return []
 
-    def _truth(self, node: Node) -> Truth:
+    def truth(self, node: Node) -> Truth:
+        """The node as a condition on the rows that are joined."""
         if isinstance(node, And):
-            return and_(true(), *map(self._truth, node.children))
+            return and_(true(), *map(self.truth, node.children))
         if isinstance(node, Or):
-            return or_(false(), *map(self._truth, node.children))
+            return or_(false(), *map(self.truth, node.children))
         if isinstance(node, Not):
-            return ~self._truth(node.child)
+            return ~self.truth(node.child)
         if isinstance(node, Attribute):
             return self._attribute(node)
         if isinstance(node, Sample):
             return self._sample(node)
         joined = self._join(node)
+        if joined.ids is self.base:
+            return true()
         hit = joined.ids.c.customer_id
         return hit.is_(None) if joined.opposite else hit.is_not(None)
 
@@ -184,7 +193,8 @@ class _Tree:
             elif isinstance(leaf, Message | Subscribed):
                 self.joined[leaf] = _Joined(self._asked(reached(leaf, self.binding, self.at)), opposite=False)
             else:
-                ids = _IDS[type(leaf)](leaf, self.binding, self.at)
+                binding = replace(self.binding, everyone=self.base is self.customer)
+                ids = _IDS[type(leaf)](leaf, binding, self.at)
                 self.joined[leaf] = _Joined(self._asked(ids.select), ids.opposite)
         return self.joined[leaf]
 

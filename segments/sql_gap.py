@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import DateTime, Numeric, cast, extract, func, literal, select
+from sqlalchemy import DateTime, Numeric, cast, extract, func, literal
 
 from segments.core import OrderGap, Source, Stream, operands
 from segments.sql_rows import Binding, rows_of
@@ -15,15 +15,12 @@ _INSTANT = DateTime(timezone=True)
 
 def order_gap_ids(leaf: OrderGap, binding: Binding, at: datetime) -> Ids:
     """Compared by multiplying, so that it is exact: since × (orders - 1) against ratio × (last - first)."""
-    orders = rows_of(Source(Stream.ORDERS), binding, at)
-    # Most orders of a site are asked: in the order of the customers' index they need no hash table.
-    rows = orders.select(orders.ts.label("ts")).order_by(orders.table.c.customer_id).offset(0).subquery().c
-    first, last, gaps = func.min(rows.ts), func.max(rows.ts), func.count() - 1
+    orders = rows_of(Source(Stream.ORDERS), binding, at).in_order()
+    first, last, gaps = func.min(orders.ts), func.max(orders.ts), func.count() - 1
     since = seconds(literal(at, _INSTANT) - last) * cast(gaps, Numeric)
     spans = [literal(each, Numeric) * seconds(last - first) for each in operands(leaf.ratio)]
     enough = func.count() >= leaf.min_orders
-    found = select(rows.customer_id).group_by(rows.customer_id)
-    return Ids(found.having(enough, last > first, compared(leaf.ratio.op, since, spans)))
+    return Ids(orders.grouped().having(enough, last > first, compared(leaf.ratio.op, since, spans)))
 
 
 def seconds(span: Any) -> Value:

@@ -5,6 +5,7 @@ the same statement.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -48,7 +49,7 @@ _INSTANT = DateTime(timezone=True)
 def rank_ids(leaf: Rank, binding: Binding, at: datetime) -> Ids:
     """Those who are worth at least as much as the one at position ceil(share · n): that lets ties in."""
     if leaf in binding.borders:
-        rows = rows_of(leaf.source, binding, at)
+        rows = rows_of(leaf.source, binding, at).in_order()
         worth = _worth(leaf, rows)
         return Ids(rows.grouped().having(worth >= number(binding.borders[leaf])))
     each = worths(leaf, binding, at)
@@ -57,7 +58,7 @@ def rank_ids(leaf: Rank, binding: Binding, at: datetime) -> Ids:
 
 def worths(leaf: Rank, binding: Binding, at: datetime) -> CTE:
     """`customer_id, worth` of all who have something to be ranked by; a missing worth is null."""
-    rows = rows_of(leaf.source, binding, at)
+    rows = rows_of(leaf.source, _of_everyone(binding), at).in_order()
     worth = _worth(leaf, rows)
     return rows.grouped().add_columns(worth.label("worth")).cte()
 
@@ -81,7 +82,7 @@ def border_of(leaf: Rank, each: CTE) -> Select[Any]:
 def rfm_ids(leaf: Rfm, binding: Binding, at: datetime) -> Ids:
     """Those whose scores pass."""
     if leaf in binding.borders:
-        rows = rows_of(Source(Stream.ORDERS), binding, at)
+        rows = rows_of(Source(Stream.ORDERS), binding, at).in_order()
         known = [
             [measure_border(score, border) for border in borders]
             for (score, _test), borders in zip(leaf.scores, binding.borders[leaf], strict=True)
@@ -96,7 +97,7 @@ def rfm_ids(leaf: Rfm, binding: Binding, at: datetime) -> Ids:
 
 def measures(leaf: Rfm, binding: Binding, at: datetime) -> CTE:
     """`customer_id, measure_0, …` of all who have an order, in the order of the leaf's scores."""
-    rows = rows_of(Source(Stream.ORDERS), binding, at)
+    rows = rows_of(Source(Stream.ORDERS), _of_everyone(binding), at).in_order()
     labelled = [value.label(f"measure_{place}") for place, value in enumerate(_measures(leaf, rows))]
     return rows.grouped().add_columns(*labelled).cte()
 
@@ -153,6 +154,11 @@ def _measures(leaf: Rfm, rows: Rows) -> list[Value]:
     value, _scale = rows.number("revenue")
     by_score = {Score.RECENCY: func.max(rows.ts), Score.FREQUENCY: func.count(), Score.MONETARY: func.sum(value)}
     return [by_score[score] for score, _test in leaf.scores]
+
+
+def _of_everyone(binding: Binding) -> Binding:
+    """Whoever is asked about, all are ranked."""
+    return replace(binding, everyone=True)
 
 
 def _worth(leaf: Rank, rows: Rows) -> Value:

@@ -34,6 +34,7 @@ def ids_of(leaf: Fold | Edge, binding: Binding, at: datetime) -> Ids:
     if isinstance(leaf, Edge):
         return Ids(_edge(leaf, rows))
     opposite = leaf.function in _NUMBER_OF_NONE and passes(leaf.compare, Decimal(0))
+    rows = rows.in_order()
     if leaf.function is Function.COUNT and _splits_at_one(leaf.compare):
         return Ids(rows.grouped(), opposite)
     held = _having(leaf, rows)
@@ -50,12 +51,12 @@ def _splits_at_one(compare: Test) -> bool:
 
 
 def _edge(leaf: Edge, rows: Rows) -> Select[Any]:
-    grouped, border = rows.grouped(), literal(rows.at - leaf.age, _INSTANT)
+    border = literal(rows.at - leaf.age, _INSTANT)
     if leaf.newest and not leaf.older:
-        return grouped.where(rows.ts > border)
+        return rows.grouped().where(rows.ts > border)
     if leaf.older and not leaf.newest:
-        return grouped.where(rows.ts <= border)
-    return grouped.having(func.max(rows.ts) <= border if leaf.newest else func.min(rows.ts) > border)
+        return rows.grouped().where(rows.ts <= border)
+    return rows.in_order().grouped().having(func.max(rows.ts) <= border if leaf.newest else func.min(rows.ts) > border)
 
 
 def _having(leaf: Fold, rows: Rows) -> Truth:

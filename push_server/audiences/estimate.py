@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CTE, Select, Subquery, func, select
-from sqlmodel import col
+from sqlalchemy import CTE, ColumnElement, func, select
 
-from push_server.audiences.reach import active
+import segments
+from push_server.audiences.reach import reachable
 from push_server.audiences.rules import SiteRules, evaluation
-from push_server.customers.models import Customer
 from push_server.db import SiteSession
 from segments.core import Attribute, leaves
 
@@ -31,22 +30,30 @@ def estimate(session: SiteSession, rule: Any, at: datetime) -> Estimate:
     rules = SiteRules(session)
     read = rules.parse(rule)
     names = sorted({leaf.name for leaf in leaves(read.lower()) if isinstance(leaf, Attribute)})
-    counted = _counted(rules.members(read, at).cte("found")).subquery()
+    found, missing = _found(rules, read, at, names)
+    size = select(func.count()).select_from(found).scalar_subquery()
     # one statement, so that all the counts are of one moment
-    both = select(counted, _missing(session, names)) if names else select(counted)
+    counts = select(size, reachable(found), *missing)
     with evaluation(session):
-        size, reachable, *missing = session.sql(both).one()
+        in_it, reached, *without = session.sql(counts).one()
     took_ms = round((time.perf_counter() - began) * 1000)
-    return Estimate(size, reachable, dict(zip(names, missing, strict=True)), took_ms)
+    return Estimate(in_it, reached, dict(zip(names, without, strict=True)), took_ms)
 
 
-def _counted(found: CTE) -> Select[int, int]:
-    reachable = select(func.count()).select_from(found).where(found.c.customer_id.in_(active()))
-    size = select(func.count()).select_from(found)
-    return select(size.scalar_subquery().label("size"), reachable.scalar_subquery().label("reachable"))
+def _found(
+    rules: SiteRules, read: segments.Rule, at: datetime, names: list[str]
+) -> tuple[CTE, list[ColumnElement[Any]]]:
+    """The members' ids, and for each attribute how many have no value of it (a JSON null is none).
 
-
-def _missing(session: SiteSession, names: list[str]) -> Subquery:
-    attributes = col(Customer.attributes)
-    counts = [func.count().filter(attributes.op("->>")(name).is_(None)) for name in names]  # a JSON null is none, too
-    return select(*counts).where(col(Customer.site_id) == session.site_id).subquery()
+    A rule of attributes alone reads each customer once for both.
+    """
+    binding = rules.binding()
+    truth = segments.of_customers(read.lower(), binding, at) if names else None
+    customer = binding.customer.c
+    counts = [func.count().filter(customer.attributes.op("->>")(name).is_(None)) for name in names]
+    looked = select(*(count.label(f"missing_{place}") for place, count in enumerate(counts)))
+    if truth is not None:
+        looked = looked.add_columns(func.array_agg(customer.id).filter(truth).label("ids"))
+    once = looked.where(customer.site_id == binding.site_id).cte("looked")
+    found = rules.members(read, at) if truth is None else select(func.unnest(once.c.ids).label("customer_id"))
+    return found.cte("found"), [once.c[f"missing_{place}"] for place in range(len(names))]

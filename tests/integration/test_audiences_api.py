@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 
 from push_server import clock
 from push_server.app import create_app
-from push_server.audiences import step
+from push_server.audiences import reach, step
 from push_server.audiences.refresh import tick
 from push_server.db import Database
 from push_server.settings import settings
@@ -176,6 +176,27 @@ def test_estimates_are_exact_at_any_instant(api: Api) -> None:
     for bad in ("yesterday", "1969-12-31", "2200-01-01", 5, None, "2026-02-30"):
         answer = api.call("POST", "/v1/segments/estimate", 422, json={"rule": rule(EVERYONE), "at": bad})
         assert answer["errors"][0]["path"] == "$.at"
+
+
+def test_estimates_of_attributes_alone_count_members_and_missing_values(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api.customers("a", country="HU", age=30)
+    api.customers("b", country="HU")
+    api.customers("c", country="NO", age=20)
+    api.customers("d", age="none")
+    browser = {"Authorization": "Basic " + b64encode(f"{api.site.public_key}:".encode()).decode()}
+    for user, endpoint in (("a", "1"), ("a", "2"), ("c", "3")):
+        opt_in = {"subscription": subscription(FIREFOX + endpoint), "anonymousId": endpoint, "userId": user}
+        api.call("POST", "/v1/subscriptions", 201, json=opt_in, headers=browser)
+    either = {"any": [{"attribute": "country", "eq": "HU"}, {"attribute": "age", "lt": 25}]}
+    counted = {"size": 3, "reachable": 2, "missing": {"age": 1, "country": 1}}
+    for most in (100_000, 2):  # looked up one by one, and hashed
+        monkeypatch.setattr(reach, "_FEW", most)
+        found = api.estimate(either)
+        assert {name: found[name] for name in counted} == counted
+    nobody = api.estimate({"attribute": "country", "eq": "SE"})
+    assert (nobody["size"], nobody["reachable"], nobody["missing"]) == (0, 0, {"country": 1})
 
 
 def test_segments_are_made_of_segments(api: Api) -> None:
