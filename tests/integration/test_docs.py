@@ -1,22 +1,25 @@
-"""The examples of docs/api.md and docs/loyalty.md, run in their order against the server."""
+"""The examples of docs/api.md, docs/loyalty.md and docs/segments.md, run in their order against the server."""
 
 import hmac
 import json
 import re
 from base64 import b64encode
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
-from push_server import security
+from push_server import clock, security
 from push_server.app import create_app
 from push_server.db import Database
 from push_server.sites.service import create_site
 
 DOCS = Path(__file__).parents[2] / "docs"
 ANYTHING = "…"
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)  # the clock of docs/segments.md: a minute goes by with each example
 
 
 def blocks(page: str) -> list[tuple[str, str]]:
@@ -25,9 +28,9 @@ def blocks(page: str) -> list[tuple[str, str]]:
 
 
 def fits(told: Any, documented: Any) -> bool:
-    """Whether an answer is as documented, where … stands for any text."""
+    """Whether an answer is as documented, where … stands for any text or number."""
     if documented == ANYTHING:
-        return isinstance(told, str) and told != ""
+        return isinstance(told, str | int) and told != ""
     if isinstance(documented, dict):
         return (
             isinstance(told, dict)
@@ -39,7 +42,7 @@ def fits(told: Any, documented: Any) -> bool:
     return bool(told == documented)
 
 
-@pytest.mark.parametrize(("page", "fewest"), [("api.md", 20), ("loyalty.md", 8)])
+@pytest.mark.parametrize(("page", "fewest"), [("api.md", 20), ("loyalty.md", 8), ("segments.md", 20)])
 def test_every_example_answers_as_documented(db: Database, page: str, fewest: int) -> None:
     with db.session() as session:
         site = create_site(session, "Shop", ["https://shop.example"])
@@ -48,18 +51,26 @@ def test_every_example_answers_as_documented(db: Database, page: str, fewest: in
     examples = [block for kind, block in blocks(page) if kind == "http"]
     assert len(examples) % 2 == 0
     assert len(examples) >= fewest
-    made: dict[str, Any] = {}  # the last segment
-    for request, response in zip(examples[::2], examples[1::2], strict=True):
+    made: dict[str, str] = {}  # ids of segments by their placeholders
+    for minute, (request, response) in enumerate(zip(examples[::2], examples[1::2], strict=True)):
+        if page == "segments.md":
+            clock.set_source(partial(NOON.__add__, timedelta(minutes=minute)))
+        for placeholder, id in made.items():
+            request = request.replace(placeholder, id)
         head, _, body = request.partition("\n\n")
         line, *lines = head.replace("Bearer sk_…", f"Bearer {site.secret_key}").replace("pk_…", basic).splitlines()
-        method, path = line.replace("{segment}", made.get("id", "")).split(" ")
+        method, path = line.split(" ")
         headers = dict(line.split(": ", 1) for line in lines)
         content = {"content": body.encode(), "headers": {**headers, "Content-Type": "application/json"}}
         answer = client.request(method, path, **(content if body else {"headers": headers}))  # type: ignore[arg-type]
         status, _, documented = response.partition("\n\n")
-        made = answer.json() if "/v1/segments" in path and answer.content else made
         assert answer.status_code == int(status), f"{line}: {answer.text}"
-        if documented:
+        if (method, path) == ("POST", "/v1/segments"):
+            segment = answer.json()
+            made |= {"{segment}": segment["id"], f"{{{segment['name'].lower()}}}": segment["id"]}
+        if documented and answer.headers["Content-Type"].startswith("text/csv"):
+            assert answer.text.splitlines() == documented.splitlines()
+        elif documented:
             assert fits(answer.json(), json.loads(documented)), f"{line}: {answer.text}"
 
 
