@@ -110,7 +110,8 @@ def score_borders(leaf: Rfm, each: CTE) -> Select[Any]:
     """
     many = cast(func.count(), Numeric)
     shares = [(func.ceil(many * (step - 1) / 5) - Decimal("0.5")) / func.nullif(many, 0) for step in SCORED_FROM]
-    places = cast(select(array(shares)).select_from(each).scalar_subquery(), ARRAY(Float))
+    shared = select(cast(array(shares), ARRAY(Float)).label("places")).select_from(each).cte()
+    places = select(shared.c.places).scalar_subquery()
     mine = [each.c[f"measure_{place}"] for place in range(len(leaf.scores))]
     # One sort for each measure; ranks by a window would be sorted, too, and then counted.
     below = [

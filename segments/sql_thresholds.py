@@ -30,14 +30,14 @@ def threshold(leaf: Rank | Rfm, binding: Binding, at: datetime) -> Select[Any]:
 def moved_threshold(leaf: Rank | Rfm, binding: Binding, at: datetime, old: Border | Borders, most: int) -> Select[Any]:
     """The row of `threshold`, and `between`: up to `most` customers for whom the new border tells otherwise than `old`.
 
-    Null where there are none. `old` is as `read_threshold` gives it. Everyone's worth is found once for both.
+    Null where there are none. `old` is as `read_threshold` gives it. Worths and borders are found once for both.
     """
     each = _each(leaf, binding, at)
     if isinstance(leaf, Rank):
-        new = border_of(leaf, each).subquery()
+        new = border_of(leaf, each).cte()
         truth = _between(each.c.worth, number(old), new.c.border)  # type: ignore[arg-type]
     else:
-        new = score_borders(leaf, each).subquery()
+        new = score_borders(leaf, each).cte()
         truth = or_(false(), *_between_scores(leaf, each, new, old))  # type: ignore[arg-type]
     found = select(each.c.customer_id).join_from(each, new, truth).limit(most).subquery()
     return select(new, select(func.array_agg(found.c.customer_id)).scalar_subquery().label("between"))

@@ -20,7 +20,9 @@ from push_server import clock
 from push_server.audiences import refresh
 from push_server.db import Database
 from tests.integration.test_audiences_api import ORDER, Api
-from tests.integration.test_refresh_agrees import VIEW, check
+from tests.integration.test_refresh_agrees import VIEW, check, unresting
+
+__all__ = ["unresting"]
 
 SECONDS = float(os.environ.get("HOMING_SOAK_SECONDS", "10"))
 LATE = 2.0  # seconds, as the contract says
@@ -92,12 +94,14 @@ def test_an_event_and_a_passing_minute_show_by_themselves(api: Api, db: Database
     waited(lambda: not late & stored(db), LATE)
 
 
-def test_killed_at_any_moment_it_ends_where_all_customers_do(api: Api, db: Database) -> None:
+def test_killed_at_any_moment_it_ends_where_all_customers_do(api: Api, db: Database, unresting: None) -> None:
     rules: list[dict[str, Any]] = [
         {**VIEW, "count": {"gte": 3}, "within": "1d"},
         {**ORDER, "sum": {"of": "revenue", "gte": 30}},
         {"not": {**ORDER, "within": "1h"}},
         {**VIEW, "last": {"within": "1m"}},
+        {"rank": {"by": {**ORDER, "sum": "revenue"}, "top_percent": 20}},
+        {"rfm": {"recency": {"gte": 4}, "frequency": {"gte": 3}}},
     ]
     made = [api.segment(f"{number}", rule)["id"] for number, rule in enumerate(rules)]
     api.segment("nested", {"all": [{"segment": made[0]}, {"not": {"segment": made[1]}}]})
