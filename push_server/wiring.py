@@ -10,6 +10,7 @@ import push_server.audiences.explain_api
 import push_server.audiences.export_api
 import push_server.audiences.history_api
 import push_server.audiences.refresh
+import push_server.audiences.retention
 import push_server.audiences.what_if_api
 import push_server.campaigns.api
 import push_server.campaigns.service
@@ -23,6 +24,7 @@ import push_server.events.followers
 import push_server.events.ingest
 import push_server.events.partitions
 import push_server.events.read_api
+import push_server.events.retention
 import push_server.loyalty.api
 import push_server.loyalty.happenings
 import push_server.loyalty.program_api
@@ -30,6 +32,7 @@ import push_server.loyalty.store
 import push_server.sdk.api
 import push_server.sites.api
 import push_server.sites.keys_api
+import push_server.sites.retention
 import push_server.subscriptions.api
 import push_server.subscriptions.preferences
 from push_server import http, queue
@@ -39,6 +42,8 @@ Tick = tuple[str, float, Callable[[Database], Any]]
 
 push_server.events.followers.follow(push_server.loyalty.happenings.LoyaltyEvents())
 push_server.customers.identity.when_merged(push_server.loyalty.store.draw_together)
+
+push_server.sites.retention.before_change(push_server.audiences.retention.refuse_contradiction)
 
 
 def routers() -> list[APIRouter]:
@@ -75,5 +80,7 @@ def ticks() -> list[Tick]:
         ("delivery sweep", push_server.delivery.sweep.EVERY, push_server.delivery.sweep.sweep),
         ("segments", push_server.audiences.refresh.EVERY, push_server.audiences.refresh.tick),
         ("events by year", push_server.events.partitions.EVERY, push_server.events.partitions.tick),
+        ("retention", push_server.events.retention.PLAN_EVERY, push_server.events.retention.plan),
+        ("deletion by age", push_server.events.retention.WORK_EVERY, push_server.events.retention.work),
         ("campaign ends", 1.0, push_server.campaigns.service.finish),
     ]

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segments.core import Outcome
-from segments.history import ALWAYS, NEVER, Happening, History, LotValue, Reach, Sent, TierChange
+from segments.history import ALWAYS, NEVER, Happening, History, LotValue, Reach, RolledUp, Sent, TierChange
 
 Numbers = npt.NDArray[np.int64]
 Truths = npt.NDArray[np.bool_]
@@ -106,6 +106,37 @@ class Happenings(Table):
 
 
 @dataclass
+class RolledUps(Table):
+    """As `history.RolledUp`; `category` is an id of the batch's dictionary, 0 for none."""
+
+    category: Numbers
+    property: Coded
+    many: Numbers
+    first: Numbers
+    last: Numbers
+    total: Coded
+    least: Coded
+    greatest: Coded
+
+    def list(self, position: int, texts: Mapping[int, str]) -> list[RolledUp]:
+        """One customer's."""
+        rows = self.of(position)
+        return [
+            RolledUp(
+                texts.get(int(self.category[row])),
+                self.property.at(row),
+                int(self.many[row]),
+                int(self.first[row]),
+                int(self.last[row]),
+                self.total.at(row),
+                self.least.at(row),
+                self.greatest.at(row),
+            )
+            for row in range(rows.start, rows.stop)
+        ]
+
+
+@dataclass
 class Lots(Table):
     """As `history.LotValue`."""
 
@@ -149,7 +180,8 @@ class Batch:
 
     `ids` are the host's, ascending, each once; `known` is False for those whom the site does not have: no rule holds
     for them. `texts` is the dictionary of categories and products. A table is None, and a mapping has no entry, where
-    nothing was asked; of an event's name that was asked there is a table even when nobody has any.
+    nothing was asked; of an event's name that was asked there is a table even when nobody has any. In `rolled_up` are
+    those names of whose deleted events somebody has something left.
     """
 
     ids: Numbers
@@ -159,6 +191,7 @@ class Batch:
     zones: Coded | None = None
     attributes: Mapping[str, Coded] = field(default_factory=dict)
     events: Mapping[str, Happenings] = field(default_factory=dict)
+    rolled_up: Mapping[str, RolledUps] = field(default_factory=dict)
     orders: Happenings | None = None
     lines: Happenings | None = None
     lots: Lots | None = None
@@ -177,6 +210,7 @@ class Batch:
             zone=None if self.zones is None else self.zones.at(position),
             attributes={name: value for name, value in attributes.items() if value is not None},
             events={name: table.list(position, self.texts) for name, table in self.events.items()},
+            rolled_up={name: table.list(position, self.texts) for name, table in self.rolled_up.items()},
             orders=() if self.orders is None else self.orders.list(position, self.texts),
             lines=() if self.lines is None else self.lines.list(position, self.texts),
             points=() if self.lots is None else _lots(self.lots, position),

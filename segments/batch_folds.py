@@ -6,6 +6,7 @@ import numpy as np
 
 from segments.batch_columns import Numbers, Truths
 from segments.batch_compare import LARGEST, passing, passing_each, sums
+from segments.batch_rollups import is_asked, with_counts, with_ends
 from segments.batch_view import Groups, View
 from segments.core import Edge, Fold, Function, Op, Rank, Stream, Test, passes
 from segments.history import micros
@@ -16,8 +17,10 @@ _NUMBER_OF_NONE = (Function.COUNT, Function.SUM, Function.DISTINCT)  # 0; of the
 
 
 def fold(leaf: Fold, view: View) -> Truths | None:
-    """None where a number is no whole micros, or a sum might be too large for 64 bits."""
+    """None where a number is no whole micros, or a sum might be too large for 64 bits, or of deleted events too."""
     groups, test = view.groups(leaf.source), leaf.compare
+    if is_asked(leaf, view):
+        return None if leaf.of else passing(test, with_counts(leaf, view, groups.owners, groups.counts))
     made = _made(leaf, groups, view)
     if made is None:
         return None
@@ -36,8 +39,10 @@ def fold(leaf: Fold, view: View) -> Truths | None:
 def edge(leaf: Edge, view: View) -> Truths:
     """By the newest (or oldest) instant of each."""
     groups = view.groups(leaf.source)
-    ts = view.table(leaf.source).ts[groups.last if leaf.newest else groups.first]
-    return view.spread(groups.owners, (ts <= view.at - micros(leaf.age)) == leaf.older)
+    owners, ts = groups.owners, view.table(leaf.source).ts[groups.last if leaf.newest else groups.first]
+    if is_asked(leaf, view):
+        owners, ts = with_ends(leaf, view, owners, ts)
+    return view.spread(owners, (ts <= view.at - micros(leaf.age)) == leaf.older)
 
 
 def rank(leaf: Rank, view: View) -> Truths | None:

@@ -131,14 +131,14 @@ class View:
     def texts(self, source: Source) -> Coded:
         """The categories of plain events, as far as they are text."""
         name = ("texts", source.name)
-        found: Coded = self.once(name, lambda: self._texts(self.table(source).category))
+        found: Coded = self.once(name, lambda: self.dictionary(self.table(source).category))
         return found
 
     def _of_line(self, table: Happenings, name: str) -> Coded | None:
         if name == "quantity":
             return table.quantity
         if name == "product_id":
-            return self._texts(table.product)
+            return self.dictionary(table.product)
         if name == "category":
             return self._categories(table)
         if name == "revenue":
@@ -147,15 +147,15 @@ class View:
             return Coded(codes, [Decimal(value).scaleb(-6) for value in values.tolist()])
         return None
 
-    def _texts(self, ids: Numbers | None) -> Coded:
-        """A column of the dictionary."""
+    def dictionary(self, ids: Numbers | None) -> Coded:
+        """A column of ids as one of the dictionary's texts."""
         assert ids is not None
         distinct = np.unique(ids)
         return Coded(np.searchsorted(distinct, ids), [self.batch.texts.get(id) for id in distinct.tolist()])
 
     def _categories(self, table: Happenings) -> Coded:
         """A line's own category, else the catalogue's of its product."""
-        own, product = self._texts(table.category), self._texts(table.product)
+        own, product = self.dictionary(table.category), self.dictionary(table.product)
         listed = [None if text is None else self.world.categories.get(text) for text in product.values]
         both = by_key([*own.values, *listed])
         named, by_product = both.codes[: len(own.values)], both.codes[len(own.values) :]

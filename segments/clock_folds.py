@@ -11,10 +11,11 @@ from collections.abc import Callable, Hashable, Iterable
 from operator import itemgetter
 from typing import Any
 
-from segments.clock_spans import Clock, State, all_of, borders, lifetimes, of_union, opposite, stepping
+from segments.clock_spans import Alive, Clock, State, all_of, borders, lifetimes, of_union, opposite, stepping
 from segments.core import Edge, Fold, Function, Points, Rank
-from segments.history import NEVER, History, World, micros
+from segments.history import ALWAYS, NEVER, Happening, History, World, micros
 from segments.memory import truth_of
+from segments.memory_rollups import amount, rolled_up
 from segments.memory_rows import number_of, property_of
 from segments.values import EXACT, Number, compared, key
 
@@ -27,12 +28,16 @@ def fold(leaf: Fold) -> Clock:
     """A number made of what is in the window."""
     find, tally = lifetimes(leaf.source), _TALLIES[leaf.function]
     read, scale = _value(leaf)
-    passes = compared(leaf.compare, scale)
+    passes, gone = compared(leaf.compare, scale), rolled_up(leaf)
 
     def state(history: History, world: World, at: int) -> State:
         alive = find(history, world, at)
         values = ((start, end, read(happening, world)) for start, end, happening in alive)
-        return _walk([part for part in values if part[2] is not None], tally(passes), at)
+        parts = [part for part in values if part[2] is not None]
+        if gone is not None:
+            add = amount(leaf.function)
+            parts += [(ALWAYS, NEVER, add(row)) for row in gone(history, world, at)]
+        return _walk(parts, tally(passes), at)
 
     return state
 
@@ -40,9 +45,13 @@ def fold(leaf: Fold) -> Clock:
 def edge(leaf: Edge) -> Clock:
     """The newest is young while any is; the oldest is old while any is; and the other way round while none is."""
     find, age, by_young = lifetimes(leaf.source), micros(leaf.age), leaf.newest
+    gone = rolled_up(leaf)
 
     def state(history: History, world: World, at: int) -> State:
         found = find(history, world, at)
+        if gone is not None:
+            ends = [row.last if leaf.newest else row.first for row in gone(history, world, at)]
+            found += [Alive(ts, NEVER, Happening(ts, {})) for ts in ends]
         if by_young:
             some = of_union([(start, min(end, each.ts + age)) for start, end, each in found], at)
         else:

@@ -47,6 +47,23 @@ class Happening:
 
 
 @dataclass(slots=True)
+class RolledUp:
+    """What deleted events of one category were added up to, or (`property`) the numbers of a property in them.
+
+    `many` of them; the first of the events came at `first`, the last at `last`.
+    """
+
+    category: str | None
+    property: str
+    many: int
+    first: int
+    last: int
+    total: Decimal | None = None
+    least: Decimal | None = None
+    greatest: Decimal | None = None
+
+
+@dataclass(slots=True)
 class LotValue:
     """What is unspent of a points lot from `since` until `until`; it expires at `expires_at`."""
 
@@ -92,6 +109,7 @@ class History:
     zone: str | None = None
     attributes: Mapping[str, Any] = field(default_factory=dict)
     events: Mapping[str, Sequence[Happening]] = field(default_factory=dict)
+    rolled_up: Mapping[str, Sequence[RolledUp]] = field(default_factory=dict)
     orders: Sequence[Happening] = ()
     lines: Sequence[Happening] = ()
     points: Sequence[LotValue] = ()

@@ -6,8 +6,9 @@ from functools import reduce
 from typing import Any
 
 from segments.core import Edge, Fold, Function, Rank, Stream
-from segments.history import Happening, History, World, instant, micros
+from segments.history import Happening, History, RolledUp, World, instant, micros
 from segments.memory_leaf import Measured, Threshold, asked, in_units
+from segments.memory_rollups import amount, rolled_up
 from segments.memory_rows import number_of, occurrences, property_of
 from segments.values import EXACT, Number, compared, key
 
@@ -21,6 +22,14 @@ def fold(leaf: Fold) -> Measured:
     """An average is (sum, count), compared as sum against count × operand; a missing number is None."""
     find, (make, scale) = occurrences(leaf.source), _make(leaf)
     passes = compared(leaf.compare, scale)
+    if (gone := rolled_up(leaf)) is not None:
+        whole = _with_gone(leaf)
+        return Measured(
+            lambda history, world, at: whole(find(history, world, at), gone(history, world, at), world),
+            lambda made, world, at: made is not None and passes(made, 1),
+            lambda made, world: in_units(made, scale),
+            asked(leaf.compare),
+        )
     if leaf.function is Function.AVG:
         return Measured(
             lambda history, world, at: make(find(history, world, at), world),
@@ -39,10 +48,14 @@ def fold(leaf: Fold) -> Measured:
 def edge(leaf: Edge) -> Measured:
     """The newest (or oldest) instant."""
     find, place, age = occurrences(leaf.source), -1 if leaf.newest else 0, micros(leaf.age)
+    gone, choose = rolled_up(leaf), max if leaf.newest else min
 
     def measure(history: History, world: World, at: int) -> int | None:
         found = find(history, world, at)
-        return found[place].ts if found else None
+        reached = [found[place].ts] if found else []
+        if gone is not None:
+            reached += [row.last if leaf.newest else row.first for row in gone(history, world, at)]
+        return choose(reached, default=None)
 
     return Measured(
         measure,
@@ -86,6 +99,20 @@ def _make(leaf: Fold | Rank) -> tuple[_Make, int]:
         return make([number for each in found if (number := read(each, world)) is not None])
 
     return made, scale
+
+
+def _with_gone(leaf: Fold) -> Callable[[list[Happening], list[RolledUp], World], Any]:
+    """`_make` of happenings and of what deleted ones were added up to."""
+    add = amount(leaf.function)
+    if leaf.of is None:
+        return lambda found, gone, world: len(found) + sum(map(add, gone))
+    (read, _scale), make = number_of(leaf.source.stream, leaf.of), _MADE[leaf.function]
+
+    def made(found: list[Happening], gone: list[RolledUp], world: World) -> Any:
+        there = [number for each in found if (number := read(each, world)) is not None]
+        return make([*there, *map(add, gone)])
+
+    return made
 
 
 def _distinct(stream: Stream, of: str) -> _Make:

@@ -29,6 +29,7 @@ from segments.core import (
     leaves,
 )
 from segments.names import ORDER_VALUE
+from segments.rollups import reads_rollups
 
 # What stands in columns of its own. Of events that is a category that is text, whatever else it may be.
 _NARROW = {Stream.EVENTS: (), Stream.ORDERS: (), Stream.LINES: ("category", "product_id", "revenue", "quantity")}
@@ -39,12 +40,14 @@ class Needs:
     """Facts by kind. Of `events` (by name), `orders` and `lines` those free properties that are asked, too.
 
     `orders` and `lines` are None where nothing is asked of them. `reach` says how far back events are asked, by name,
-    and `free_reach` how far back their free properties are; None: through all the past.
+    and `free_reach` how far back their free properties are; None: through all the past. Of the names in `rolled_up` it
+    is also asked what deleted events were added up to.
     """
 
     events: dict[str, set[str]] = field(default_factory=dict)
     reach: dict[str, timedelta | None] = field(default_factory=dict)
     free_reach: dict[str, timedelta | None] = field(default_factory=dict)
+    rolled_up: set[str] = field(default_factory=set)
     orders: set[str] | None = None
     lines: set[str] | None = None
     attributes: set[str] = field(default_factory=set)
@@ -56,8 +59,10 @@ class Needs:
 
     def add(self, leaf: Leaf) -> None:
         """What one leaf reads; of another segment's membership nothing, see `everything`."""
-        for source, asked in _sources(leaf):
+        for source, asked in sources(leaf):
             self._add_source(source, asked)
+        if isinstance(leaf, Fold | Edge) and reads_rollups(leaf):
+            self.rolled_up.add(leaf.source.name)
         if isinstance(leaf, Attribute):
             self.attributes.add(leaf.name)
         elif isinstance(leaf, Points):
@@ -111,7 +116,7 @@ def everything(nodes: Iterable[Node], segment: Callable[[str], Node]) -> Iterato
                 waiting.append(segment(leaf.segment))
 
 
-def _sources(leaf: Leaf) -> Iterator[tuple[Source, tuple[str, ...]]]:
+def sources(leaf: Leaf) -> Iterator[tuple[Source, tuple[str, ...]]]:
     """The happenings that a leaf looks at, and the properties that it asks besides `where`."""
     if isinstance(leaf, Fold | Rank):
         is_value = leaf.source.stream is Stream.ORDERS and leaf.of in ORDER_VALUE

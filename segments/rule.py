@@ -10,6 +10,7 @@ from segments.conditions import Node
 from segments.context import Context
 from segments.errors import RuleError, RuleFault
 from segments.fields import Strict, fault
+from segments.retention import beyond
 
 VERSION = 1
 
@@ -45,4 +46,6 @@ def parse(document: Any, context: Context) -> Rule:
     if many > MOST_TOGETHER:
         message = f"with the segments that it names, a rule has at most {MOST_TOGETHER} conditions, and this has {many}"
         raise RuleError([RuleFault("$.where", message, "too_many")])
+    if gone := beyond(read.where, context):
+        raise RuleError(gone)
     return read

@@ -1,7 +1,7 @@
 """Where the facts lie: the host's tables, and the three streams of happenings as rows of them."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -51,6 +51,8 @@ class Binding:
     created_at). `messages(outcome, at)` gives (customer_id, campaign uuid, ts): what became of messages until then.
     `borders` are those that the host keeps, as `World.thresholds`; a condition that has none finds it over everyone.
     `everyone` says that a leaf is asked about all customers, not about those who are left of the rule's other leaves.
+    `rolled_up` names the events of which some are deleted; event_rollup(kind_id, customer_id, category_id, property,
+    many, first_at, last_at, total, least, greatest) has what they were added up to.
     """
 
     site_id: int
@@ -68,6 +70,8 @@ class Binding:
     segment: Callable[[str], Node]
     subscription: FromClause
     messages: Callable[[str, datetime], FromClause]
+    event_rollup: FromClause
+    rolled_up: Collection[str] = ()
     borders: Mapping[Rank | Rfm, Any] = field(default_factory=dict)
     everyone: bool = True
 
@@ -147,8 +151,8 @@ class _Events(Rows):
 
     def passes(self, name: str, test: Test) -> Truth:
         category = self.table.c.category_id
-        by_term = _by_term("category", category, test, self.binding) if name == "category" else None
-        return super().passes(name, test) if by_term is None else by_term
+        narrow = by_term("category", category, test, self.binding) if name == "category" else None
+        return super().passes(name, test) if narrow is None else narrow
 
     def _standing(self) -> list[Truth]:
         known = self.binding.term_ids("event", [self.source.name])
@@ -193,8 +197,8 @@ class _Lines(_Versions):
         if name == "category":
             return self._category(test)
         product = self.table.c.product_id
-        by_term = _by_term("product", product, test, self.binding) if name == "product_id" else None
-        return super().passes(name, test) if by_term is None else by_term
+        narrow = by_term("product", product, test, self.binding) if name == "product_id" else None
+        return super().passes(name, test) if narrow is None else narrow
 
     def property(self, name: str) -> Value:
         if name == "revenue":
@@ -218,7 +222,7 @@ class _Lines(_Versions):
         terms, binding = self.binding.term, self.binding
         named = and_(terms.c.site_id == binding.site_id, terms.c.what == "category")
         fits = holds(test, func.to_jsonb(terms.c.text), self.at, binding.zone)
-        by_own = _by_term("category", own, test, binding)
+        by_own = by_term("category", own, test, binding)
         if by_own is None or test.op in (Op.NE, Op.NOT_IN):
             by_own = own.in_(select(terms.c.id).where(named, fits))
         fitting = holds(test, func.to_jsonb(binding.product.c.category), self.at, binding.zone)
@@ -259,7 +263,7 @@ def rows_of(source: Source, binding: Binding, at: datetime) -> Rows:
     return _ROWS[source.stream](source, binding, at, tables[source.stream])
 
 
-def _by_term(what: str, column: Value, test: Test, binding: Binding) -> Truth | None:
+def by_term(what: str, column: Value, test: Test, binding: Binding) -> Truth | None:
     """A test of text by its dictionary id, so that the covering index answers; None where that would not be exact.
 
     The id is null unless the value is text. So only (in)equality with texts can go by it.

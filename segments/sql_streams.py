@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import BigInteger, DateTime, Numeric, Select, cast, func, literal, not_
 
 from segments.core import Edge, Fold, Function, Op, Test, operands, passes
+from segments.sql_rollups import asks_rollups, rolled_ids
 from segments.sql_rows import MICROS, Binding, Rows, rows_of
 from segments.sql_sums import sum_compared
 from segments.sql_values import Truth, Value, compared
@@ -30,6 +31,8 @@ class Ids:
 
 def ids_of(leaf: Fold | Edge, binding: Binding, at: datetime) -> Ids:
     """The customers of a leaf at instant `at`."""
+    if asks_rollups(leaf, binding):
+        return Ids(*rolled_ids(leaf, binding, at))
     rows = rows_of(leaf.source, binding, at)
     if isinstance(leaf, Edge):
         return Ids(_edge(leaf, rows))

@@ -17,6 +17,8 @@ from segments.batch_columns import (
     Happenings,
     Lots,
     Messages,
+    Numbers,
+    RolledUps,
     TierChanges,
     coded,
     read_json,
@@ -42,17 +44,22 @@ def load(conn: psycopg.Connection[Any], site_id: int, customer_ids: Iterable[int
         **_asked("events", needs.reach, at),
         **_asked("bodies", needs.free_reach, at),
         **_properties_asked(needs),
+        "rolled_up": sorted(needs.rolled_up),
     }
     found = fetch(conn, parts(needs), ids, asked)
     batch = Batch(ids, np.isin(np.arange(len(ids)), found["customers"].numbers["owner"]))
     _customers(batch, found["customers"], names)
     batch.events = _events(found.get("events"), found.get("bodies"), needs, len(ids))
+    if "rolled_up" in found:
+        batch.rolled_up = _rolled_up(found["rolled_up"], sorted(needs.rolled_up), len(ids))
     if "orders" in found:
         batch.orders = _happenings(found["orders"].ordered("owner", "ts"), len(ids))
     if "lines" in found:
         batch.lines = _happenings(found["lines"].ordered("owner", "ts"), len(ids))
     _rest(batch, found)
-    batch.texts = _texts(conn, [*batch.events.values(), *([] if batch.lines is None else [batch.lines])])
+    happenings = [*batch.events.values(), *([] if batch.lines is None else [batch.lines])]
+    columns = [column for table in happenings for column in (table.product, table.category) if column is not None]
+    batch.texts = _texts(conn, [*columns, *(table.category for table in batch.rolled_up.values())])
     return batch
 
 
@@ -104,6 +111,25 @@ def _by_kind(rows: Rows, kinds: int) -> list[Rows]:
     rows = rows.ordered("kind", "owner", "ts", "category")
     bounds = np.searchsorted(rows.numbers["kind"], np.arange(1, kinds + 2)).tolist()
     return [rows.take(slice(*ends)) for ends in pairwise(bounds)]
+
+
+def _rolled_up(rows: Rows, names: Sequence[str], customers: int) -> dict[str, RolledUps]:
+    parts = zip(names, _by_kind(rows, len(names)), strict=True)
+    return {name: _rollups(part, customers) for name, part in parts if len(part)}
+
+
+def _rollups(rows: Rows, customers: int) -> RolledUps:
+    numbers = rows.numbers
+    texts = {name: coded(column, read_json) for name, column in rows.texts.items()}
+    return RolledUps(
+        owner=numbers["owner"],
+        customers=customers,
+        category=numbers["category"],
+        many=numbers["many"],
+        first=numbers["first"],
+        last=numbers["ts"],
+        **texts,
+    )
 
 
 def _laid_beside(events: Happenings, bodies: Rows, names: Sequence[str]) -> dict[str, Coded]:
@@ -158,9 +184,8 @@ def _rest(batch: Batch, found: dict[str, Rows]) -> None:
     batch.messages = messages
 
 
-def _texts(conn: psycopg.Connection[Any], tables: Iterable[Happenings]) -> dict[int, str]:
+def _texts(conn: psycopg.Connection[Any], columns: Sequence[Numbers]) -> dict[int, str]:
     """The dictionary entries that occur."""
-    columns = [column for table in tables for column in (table.product, table.category) if column is not None]
     if not columns:
         return {}
     ids = np.unique(np.concatenate(columns)).tolist()

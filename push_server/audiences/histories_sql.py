@@ -40,8 +40,8 @@ class Part:
 def statement(parts: Mapping[str, Part]) -> str:
     """One statement for all parts.
 
-    Its parameters: `site`; `customers`, an array as text; `attributes`, `order_properties` and `line_properties`, names
-    in ascending order; and for events and their bodies what `_EVENTS` and `_bodies` say.
+    Its parameters: `site`; `customers`, an array as text; `attributes`, `order_properties`, `line_properties` and
+    `rolled_up`, names in ascending order; and for events and their bodies what `_EVENTS` and `_bodies` say.
     """
     columns = ", ".join(f"p{place}.*" for place in range(len(parts)))
     selects = ", ".join(f"({part.sql()}) p{place}" for place, part in enumerate(parts.values()))
@@ -55,6 +55,8 @@ def parts(needs: Needs) -> dict[str, Part]:
         found["events"] = _EVENTS
     if needs.free_reach:
         found["bodies"] = _bodies(max(len(needs.events[name]) for name in needs.free_reach))
+    if needs.rolled_up:
+        found["rolled_up"] = Part(_ROLLED_UP, _ROLLED_UP_OF)
     if needs.orders is not None:
         found["orders"] = _orders(needs.orders)
     if needs.lines is not None:
@@ -116,6 +118,23 @@ def _bodies(most: int) -> Part:
     return Part(columns, source)
 
 
+_ROLLED_UP: Final[dict[str, tuple[str, Kind]]] = {
+    "kind": ("k.place", "number"),
+    "owner": ("r.customer_id", "id"),
+    "category": ("r.category_id", "id"),
+    "property": ("to_jsonb(r.property)", "json"),
+    "many": ("r.many", "number"),
+    "first": ("r.first_at", "instant"),
+    "ts": ("r.last_at", "instant"),
+    "total": ("to_jsonb(r.total)", "json"),
+    "least": ("to_jsonb(r.least)", "json"),
+    "greatest": ("to_jsonb(r.greatest)", "json"),
+}
+_ROLLED_UP_OF: Final = (
+    "from unnest(%(rolled_up)s::text[]) with ordinality as k (name, place)"
+    " join term t on t.site_id = %(site)s and t.what = 'event' and t.text = k.name"
+    f" join event_rollup r on r.kind_id = t.id and r.customer_id = any({_CUSTOMERS})"
+)
 _VERSION: Final[dict[str, tuple[str, Kind]]] = {
     "owner": ("customer_id", "id"),
     "ts": ("ts", "instant"),

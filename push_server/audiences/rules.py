@@ -22,13 +22,17 @@ from push_server.catalog.models import Product
 from push_server.customers.models import Customer
 from push_server.db import SiteSession
 from push_server.errors import Fault, Invalid
-from push_server.events.models import event, event_body, order_line, order_value, term
+from push_server.events.horizons import horizons_of
+from push_server.events.models import event, event_body, event_rollup, order_line, order_value, term
 from push_server.loyalty.models import points_value, tier_change
 from push_server.settings import settings
 from push_server.sites.models import Site
+from push_server.sites.retention import Retention
 from push_server.subscriptions.models import Subscription
 from segments.core import Rank, Rfm
 from segments.language import ENGLISH, Language
+from segments.needs import everything
+from segments.retention import lacking
 
 Thresholds = Mapping[Rank | Rfm, Any]
 """Borders by leaf, as `World.thresholds`."""
@@ -37,14 +41,27 @@ Thresholds = Mapping[Rank | Rfm, Any]
 class SiteRules:
     """Reads and compiles rules of the session's site. Other segments are read once and remembered."""
 
-    def __init__(self, session: SiteSession, own_id: UUID | None = None, language: Language = ENGLISH) -> None:
+    def __init__(
+        self,
+        session: SiteSession,
+        own_id: UUID | None = None,
+        language: Language = ENGLISH,
+        retention: Retention | None = None,
+    ) -> None:
+        """With another retention than the site has, when one is given."""
         self.session = session
         self._segments: dict[str, segments.StoredSegment | None] = {}
         self._nodes: dict[str, Any] = {}
         self._campaigns: dict[str, segments.StoredCampaign | None] = {}
         self.zone = session.get_one(Site, session.site_id).time_zone
+        self.horizons = horizons_of(session, retention)
         self.context = segments.Context(
-            ZoneInfo(self.zone), self._segment, str(own_id) if own_id else None, self._campaign, language
+            ZoneInfo(self.zone),
+            self._segment,
+            str(own_id) if own_id else None,
+            self._campaign,
+            language,
+            self.horizons.kept,
         )
 
     def parse(self, document: Any, root: str = "$.rule") -> segments.Rule:
@@ -64,8 +81,21 @@ class SiteRules:
         return segments.sentence(rule, self.context)
 
     def members(self, rule: segments.Rule, at: datetime, borders: Thresholds | None = None) -> Select[Any]:
-        """A select of the `customer_id` of each member at the instant, by these borders or those of that instant."""
-        return segments.compile(rule.lower(), self.binding(borders), at)
+        """A select of the `customer_id` of each member at the instant, by these borders or those of that instant.
+
+        422 when events of then are deleted.
+        """
+        node = rule.lower()
+        gone = lacking(everything([node], self.node), partial(self.horizons.back_from, at))
+        if gone:
+            names = ", ".join(f"“{name}”" for name in sorted(gone))
+            raise Invalid(
+                f"Events that the rule asks for at that instant are deleted by now ({names}), as the site's retention"
+                " says. Ask for a later instant.",
+                code="before_retention",
+                faults=[Fault("$.at", f"too far back for {names}", "before_retention")],
+            )
+        return segments.compile(node, self.binding(borders), at)
 
     def binding(self, borders: Thresholds | None = None) -> segments.Binding:
         """The host as statements of rules need it; `borders` of leaves that are not to be found anew."""
@@ -86,6 +116,8 @@ class SiteRules:
             subscription=_table(Subscription),
             messages=partial(messages, self.session.site_id),
             borders=borders or {},
+            event_rollup=event_rollup,
+            rolled_up=self.horizons.before,
         )
 
     def _campaign(self, id: str) -> segments.StoredCampaign | None:

@@ -16,6 +16,7 @@ from push_server.events.orders import MAX_TEXT, ORDER_EVENTS, OrderFact, read_or
 from push_server.events.wire import MAX_FAULTS, TYPES, Batch, Message, text_faults
 from push_server.fields import json_faults
 from push_server.sites.access import Principal, verify_user
+from push_server.sites.retention import Retention, retention_of
 from segments.names import canonical
 
 EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
@@ -92,6 +93,8 @@ class _Reader:
         self.site_hash = hashlib.blake2b(principal.site.id.to_bytes(8, "big"), digest_size=16)
         self.guarded = not principal.secret and principal.site.secret_orders_only
         self.verified = not principal.secret and principal.site.identity_verification
+        retention = retention_of(principal.site)
+        self.retention = retention if retention.is_any else None
 
     def read(self, message: Message, path: str) -> None:
         context = self._context(bytes(message.context), path)
@@ -117,7 +120,8 @@ class _Reader:
             self._identify(item, message, path)
         else:
             self.faults.append(Fault(f"{path}.type", f"must be one of {', '.join(TYPES)}", "unknown_type"))
-        self.items.append(item)
+        if self.retention is None or not _is_past(item, self.retention, self.received):
+            self.items.append(item)
 
     def _event(self, item: Item, message: Message, path: str) -> None:
         raw = bytes(message.properties)
@@ -228,3 +232,9 @@ class _Reader:
 
     def _fault(self, path: str, message: str, code: str) -> None:
         self.faults.append(Fault(path, message, code))
+
+
+def _is_past(item: Item, retention: Retention, received: int) -> bool:
+    """Whether it is older than such events are kept: it would be deleted, and may have been here before."""
+    kept = None if item.name is None else retention.of(item.name)
+    return kept is not None and item.ts <= received - kept // _MICROSECOND

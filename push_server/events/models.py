@@ -154,3 +154,37 @@ order_line = Table(
     Index("order_line_by_customer", "site_id", "customer_id", "ts", postgresql_include=["category_id", "amount"]),
     Index("order_line_by_category", "site_id", "category_id", "ts", postgresql_include=["customer_id", "amount"]),
 )
+
+# What deleted events were added up to: rules over all time add these rows to the events that are there. Of the events
+# of a customer, kind and category there is one row for themselves (property '') and one for each number in them; a
+# merge of customers leaves several, which add up.
+event_rollup = Table(
+    "event_rollup",
+    metadata,
+    _unchecked_site(),
+    Column("kind_id", Integer, nullable=False),
+    _customer(),
+    Column("category_id", Integer),
+    Column("property", Text, nullable=False, comment="'': the events themselves"),
+    Column("many", BigInteger, nullable=False, comment="how many events, or numbers"),
+    Column("first_at", Instant, nullable=False),
+    Column("last_at", Instant, nullable=False),
+    Column("total", Numeric),
+    Column("least", Numeric),
+    Column("greatest", Numeric),
+    Index("event_rollup_by_kind", "kind_id", "customer_id"),
+    Index("event_rollup_of_customer", "customer_id"),
+)
+
+# How far the deletion of a kind of events goes: those from before `before` are gone or going, those from before
+# `through` are gone. There is no row while all events of the kind are kept.
+event_horizon = Table(
+    "event_horizon",
+    metadata,
+    Column("kind_id", Integer, ForeignKey("term.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    _site(),
+    Column("before", Instant, nullable=False),
+    Column("through", Instant, nullable=False, server_default=text("'-infinity'")),
+    Column("announced_at", Instant, nullable=False, comment="statements from before may not know of it"),
+    Index("event_horizon_of_site", "site_id"),
+)

@@ -6,7 +6,7 @@ own lies in `event_default`, and is only slower to read.
 """
 
 import logging
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -52,6 +52,40 @@ def years(connection: Connection) -> list[int]:
         " where relid::regclass::text ~ '^event_[0-9]{4}$' order by 1"
     )
     return [year for (year,) in named]
+
+
+def parts_before(connection: Connection, before: datetime) -> list[str]:
+    """The parts of `event` that can hold events from before an instant, by name."""
+    passed = [year for year in years(connection) if datetime(year, 1, 1, tzinfo=UTC) < before]
+    return ["event_older", *(f"event_{year}" for year in passed), "event_default"]
+
+
+def drop_empty(connection: Connection) -> list[int]:
+    """Drop the tables of years in which all events were deleted by age; returns the years.
+
+    The present year's stays. Whatever comes of such a year afterwards lies in `event_default`.
+    """
+    furthest = connection.execute("select max(through) from event_horizon where through > '-infinity'").fetchall()
+    through = furthest[0][0]
+    return [year for year in years(connection) if through and year < through.year and _drop(connection, year)]
+
+
+def _drop(connection: Connection, year: int) -> bool:
+    """False when it is not empty, or when somebody reads events: others would wait behind us for as long as he does."""
+    is_filled = f"select exists (select 1 from event_{year})"  # noqa: S608
+    if connection.execute(is_filled).fetchall()[0][0]:
+        return False
+    try:
+        with connection.transaction():
+            connection.execute("set local lock_timeout = '100ms'")
+            connection.execute(f"lock table event, event_{year} in access exclusive mode")
+            if connection.execute(is_filled).fetchall()[0][0]:
+                return False
+            connection.execute(f"drop table event_{year}")
+    except psycopg.errors.LockNotAvailable:
+        return False
+    log.info("%d has no events any more, so its table is dropped", year)
+    return True
 
 
 def _make(connection: Connection, year: int) -> bool:

@@ -11,6 +11,7 @@ from push_server.http import session_of
 from push_server.sites import service
 from push_server.sites.access import Principal, require
 from push_server.sites.models import Scope, Site
+from push_server.sites.retention import MOST_NAMES, change_retention, retention_of
 
 router = http.router("site")
 
@@ -35,6 +36,22 @@ class Prompt(Body):
     decline: Annotated[Name, StringConstraints(max_length=50)] | None = None
 
 
+class RetentionIn(Body):
+    """How long events are kept: `400d`, `52w`; null: for ever. Orders and points are kept in any case."""
+
+    default: Name | None = Field(default=None, description="of events that are not named")
+    events: dict[Name, Name | None] = Field(
+        default_factory=dict, max_length=MOST_NAMES, description="by the event's name; all of them together"
+    )
+
+
+class RetentionOut(BaseModel):
+    """How long events are kept; null: for ever."""
+
+    default: str | None
+    events: dict[str, str | None]
+
+
 class SitePatch(Body):
     """The fields to change; the others stay."""
 
@@ -44,6 +61,7 @@ class SitePatch(Body):
                 "origins": ["https://shop.example"],
                 "time_zone": "Europe/Budapest",
                 "prompt": {"title": "Shall we tell you of price drops?", "accept": "Yes, please", "decline": "No"},
+                "retention": {"default": None, "events": {"Product Viewed": "400d"}},
             }
         }
     )
@@ -56,6 +74,7 @@ class SitePatch(Body):
     identity_verification: bool = Field(default_factory=_kept, description="demand userHash with every userId")
     secret_orders_only: bool = Field(default_factory=_kept, description="Order * and Loyalty * by the secret key only")
     prompt: Prompt | None = Field(default=None, description="null puts the SDK's own texts back")
+    retention: RetentionIn | None = Field(default=None, description="null: events are kept for ever")
 
 
 class SiteOut(BaseModel):
@@ -72,6 +91,7 @@ class SiteOut(BaseModel):
     identity_verification: bool
     secret_orders_only: bool
     prompt: dict[str, str | None]
+    retention: RetentionOut
     created_at: str
 
 
@@ -89,11 +109,18 @@ def get_site(request: Request, principal: Reader) -> SiteOut:
 
 @router.patch("/v1/site")
 def patch_site(body: SitePatch, request: Request, principal: Writer) -> SiteOut:
-    """Change the site. Browsers are told within a minute."""
+    """Change the site. Browsers are told within a minute.
+
+    Events older than the retention are deleted from a quarter of an hour later on. It is refused (409) when a segment
+    asks for older ones.
+    """
     session = session_of(request)
     site = principal.site
-    session.refresh(site, with_for_update=True)
     given = body.model_dump(exclude_unset=True)
+    if "retention" in given:
+        change_retention(session, site, given.pop("retention"))
+    else:
+        session.refresh(site, with_for_update=True)
     if "prompt" in given:
         prompt = body.prompt.model_dump(exclude_unset=True) if body.prompt else {}
         kept = _prompt(site) if body.prompt else {}
@@ -130,6 +157,7 @@ def _out(request: Request, site: Site) -> SiteOut:
         id=str(site.public_id),
         vapid_public_key=security.b64url(vapid_key.public_key),
         prompt=_prompt(site),
+        retention=RetentionOut(**retention_of(site).written()),
         created_at=clock.rfc3339(site.created_at),
         **site.model_dump(
             include={

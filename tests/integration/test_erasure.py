@@ -89,6 +89,8 @@ def fill(conn: psycopg.Connection, table: str, him: int, name: str) -> None:
     for column, kind, referred, key in conn.execute(COLUMNS, [table]).fetchall():
         if column == "customer_id":
             given[column] = str(him)
+        elif column == "site_id":
+            given[column] = "(select min(id) from site)"
         elif referred:
             own = conn.execute(
                 "select 1 from pg_attribute where attrelid = %s::regclass and attname = 'customer_id'", [referred]

@@ -11,7 +11,7 @@ from sqlalchemy.dialects import postgresql
 from push_server.audiences.messages import messages
 from push_server.catalog.models import Product
 from push_server.customers.models import Customer
-from push_server.events.models import event, event_body, order_line, order_value, term
+from push_server.events.models import event, event_body, event_rollup, order_line, order_value, term
 from push_server.loyalty.models import points_value, tier_change
 from push_server.subscriptions.models import Subscription
 from segments import Binding, Context, compile, parse
@@ -37,7 +37,7 @@ def _messages(outcome: str, at: datetime) -> FromClause:
 def compiled(node: Any) -> Any:
     tables = {"event": event, "event_body": event_body, "order_value": order_value, "order_line": order_line}
     models = {"customer": Customer.__table__, "product": Product.__table__, "term": term}  # type: ignore[attr-defined]
-    tables |= {"points_value": points_value, "tier_change": tier_change}
+    tables |= {"points_value": points_value, "tier_change": tier_change, "event_rollup": event_rollup}
     reach = {"subscription": Subscription.__table__, "messages": _messages}  # type: ignore[attr-defined]
     binding = Binding(site_id=1, zone="UTC", term_ids=_term_ids, segment=_segment, **tables, **models, **reach)
     statement = compile(parse({"version": 1, "where": node}, Context()).lower(), binding, AT)
