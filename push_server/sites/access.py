@@ -8,7 +8,7 @@ from typing import Annotated
 
 from fastapi import Request, Security
 from fastapi.security import HTTPBearer
-from sqlalchemy import text
+from sqlalchemy import bindparam, text
 from sqlmodel import select
 
 from push_server import clock, security
@@ -39,9 +39,12 @@ class Principal:
 _BEARER = HTTPBearer(auto_error=False, scheme_name="secretKey", description="the site's secret key, sk_…")
 
 
+_BY_PUBLIC_KEY = select(Site).where(Site.public_key == bindparam("key"))  # built once: every page's call asks it
+
+
 def find_site_by_public_key(session: SiteSession, key: str) -> Site | None:
     """The site of a pk_… key."""
-    return session.exec(select(Site).where(Site.public_key == key)).first()
+    return session.exec(_BY_PUBLIC_KEY, params={"key": key}).first()
 
 
 def find_secret(session: SiteSession, key: str) -> Principal | None:

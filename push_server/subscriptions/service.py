@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import text
@@ -13,8 +14,6 @@ from push_server.customers.identity import merge, resolve_customer
 from push_server.db import SiteSession
 from push_server.errors import Fault, Invalid, NotFound
 from push_server.ids import uuid7
-from push_server.sites.models import VapidKey
-from push_server.sites.service import active_vapid_key
 from push_server.subscriptions.models import Subscription, SubscriptionState
 
 
@@ -51,7 +50,7 @@ def subscribe(session: SiteSession, given: OptIn) -> Stored:
     """
     customer_id = _customer(session, given)
     digests = [_digest(given.endpoint)] + ([_digest(given.previous_endpoint)] if given.previous_endpoint else [])
-    held = _lock(session, digests)
+    held = {bytes(row.endpoint_hash): row for row in session.sql(_HELD, {"site": session.site_id, "digests": digests})}
     stored = held.get(digests[0])
     former = held.get(digests[1]) if len(digests) > 1 and digests[1] != digests[0] else None
     row = session.sql(
@@ -77,10 +76,7 @@ def subscribe(session: SiteSession, given: OptIn) -> Stored:
         _end(session, digests[1], SubscriptionState.REPLACED)
     if given.time_zone is not None:
         session.sql(
-            text(
-                "update customer set time_zone = :zone, updated_at = :now"
-                " where site_id = :site and id = :id and time_zone is distinct from :zone"
-            ),
+            _ZONE,
             {"zone": given.time_zone, "now": clock.now(), "site": session.site_id, "id": customer_id},
         )
     before = {held[digest].customer_id for digest in digests if digest in held}
@@ -91,6 +87,27 @@ def subscribe(session: SiteSession, given: OptIn) -> Stored:
     return Stored(row.public_id, row.created)
 
 
+_ZONE = text(
+    "update customer set time_zone = :zone, updated_at = :now"
+    " where site_id = :site and id = :id and time_zone is distinct from :zone"
+)
+# In one order, so that two browsers' calls that name each other's rows wait instead of deadlocking.
+_HELD = text(
+    "select endpoint_hash, customer_id, p256dh, vapid_key_id, topics, snoozed_until from subscription"
+    " where site_id = :site and endpoint_hash = any(:digests) order by endpoint_hash for update"
+)
+_END = text(
+    "update subscription set state = :state, ended_at = :now, updated_at = :now"
+    " where site_id = :site and endpoint_hash = :digest and state = 'active' returning customer_id"
+)
+_LINKED = text(
+    "select 1 from customer_alias a join customer c on c.id = a.customer_id"
+    " where a.site_id = :site and a.anonymous_id = :anonymous and c.external_id = :external"
+)
+_KEY = text(
+    "select id from vapid_key where site_id = :site"
+    " and case when cast(:key as bytea) is null then active else public_key = :key end"
+)
 _UPSERT = text(
     """
     insert into subscription (public_id, site_id, customer_id, endpoint, endpoint_hash, p256dh, auth, vapid_key_id,
@@ -119,8 +136,8 @@ def unsubscribe(session: SiteSession, endpoint: str) -> None:
 
 def active_subscription(session: SiteSession, endpoint: str) -> Subscription:
     """The site's active subscription with this endpoint, for the transaction to change; 404 without one."""
-    digest = _digest(endpoint)
-    found = _lock(session, [digest]).get(digest)
+    statement = select(Subscription).where(Subscription.endpoint_hash == _digest(endpoint)).with_for_update()
+    found = session.exec(statement).first()
     if found is None or found.state != SubscriptionState.ACTIVE:
         raise NotFound(
             "There is no active subscription with this endpoint. Opt in first, by POST /v1/subscriptions.",
@@ -135,20 +152,10 @@ def _digest(endpoint: str) -> bytes:
 
 def _end(session: SiteSession, digest: bytes, state: SubscriptionState) -> None:
     ended = session.sql(
-        text(
-            "update subscription set state = :state, ended_at = :now, updated_at = :now"
-            " where site_id = :site and endpoint_hash = :digest and state = 'active' returning customer_id"
-        ),
+        _END,
         {"state": state, "now": clock.now(), "site": session.site_id, "digest": digest},
     )
     note(session.raw, session.site_id, [(customer, Kind.SUBSCRIPTION) for customer in ended.scalars()])
-
-
-def _lock(session: SiteSession, digests: list[bytes]) -> dict[bytes, Subscription]:
-    # in one order, so that two browsers' calls that name each other's rows wait instead of deadlocking
-    statement = select(Subscription).where(Subscription.endpoint_hash.in_(digests))  # type: ignore[attr-defined]
-    rows = session.exec(statement.order_by(Subscription.endpoint_hash).with_for_update())  # type: ignore[arg-type]
-    return {bytes(row.endpoint_hash): row for row in rows}
 
 
 def _customer(session: SiteSession, given: OptIn) -> int:
@@ -171,26 +178,20 @@ def _customer(session: SiteSession, given: OptIn) -> int:
 
 def _linked(session: SiteSession, external_id: str, anonymous_id: str) -> bool:
     """Whether the two are one customer already: pages tell us at every load, and a merge locks the whole site."""
-    statement = text(
-        "select 1 from customer_alias a join customer c on c.id = a.customer_id"
-        " where a.site_id = :site and a.anonymous_id = :anonymous and c.external_id = :external"
-    )
     names = {"site": session.site_id, "anonymous": anonymous_id, "external": external_id}
-    return session.sql(statement, names).first() is not None
+    return session.sql(_LINKED, names).first() is not None
 
 
-def _vapid_key(session: SiteSession, given: OptIn, stored: Subscription | None) -> int:
+def _vapid_key(session: SiteSession, given: OptIn, stored: Any) -> int:
     """The key that the browser subscribed with: as it says, else as we know it of old, else the active one."""
-    if given.application_server_key is None:
-        if stored is not None and bytes(stored.p256dh) == given.p256dh:
-            return stored.vapid_key_id
-        key: VapidKey | None = active_vapid_key(session)
-    else:
-        key = session.exec(select(VapidKey).where(VapidKey.public_key == given.application_server_key)).first()
-    if key is None or key.id is None:
+    asked = given.application_server_key
+    if asked is None and stored is not None and bytes(stored.p256dh) == given.p256dh:
+        return int(stored.vapid_key_id)
+    key: int | None = session.sql(_KEY, {"site": session.site_id, "key": asked}).scalar()
+    if key is None:
         raise Invalid(
             "The applicationServerKey is none of this site's. Subscribe with the one in /v1/sdk/config.",
             code="unknown_application_server_key",
             faults=[Fault("$.applicationServerKey", "is not in the site's key ring", "unknown_application_server_key")],
         )
-    return key.id
+    return key
