@@ -16,6 +16,8 @@ from rq import Queue
 from rq.serializers import JSONSerializer
 from sqlalchemy import BigInteger, Column, Identity, Table, Text, event, func, text
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 from sqlmodel import SQLModel
 
@@ -87,9 +89,12 @@ def _send(session: Session) -> None:
     except redis.RedisError as error:
         log.warning("jobs wait in the outbox until Redis answers again: %s", error)
         return
-    with session.get_bind().connect() as connection:  # type: ignore[union-attr]
-        connection.execute(outbox.delete().where(outbox.c.id.in_([row[0] for row in rows])))
-        connection.commit()
+    try:
+        with session.get_bind().connect() as connection:  # type: ignore[union-attr]
+            connection.execute(outbox.delete().where(outbox.c.id.in_([row[0] for row in rows])))
+            connection.commit()
+    except (DBAPIError, PoolTimeout) as error:  # what the caller wanted is committed all the same
+        log.warning("jobs that were sent stay in the outbox, and are sent again: %s", error)
 
 
 def relay(database: Database, limit: int = 500, min_age_seconds: float = 2.0) -> int:

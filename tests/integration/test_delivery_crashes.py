@@ -6,7 +6,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from typing import Any
 
+import psycopg
 import pytest
 
 from push_server import clock, queue
@@ -157,3 +159,28 @@ def test_a_subscription_that_the_service_retires_is_ended_once(shop: Shop, push:
         state, at = session.raw.execute("select state, ended_at from subscription").fetchone() or ("", None)
     assert state == "gone"
     assert at <= ended
+
+
+def test_a_database_that_dies_right_after_the_commit_makes_no_error_of_it(
+    shop: Shop, push: ScriptedPush, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.crowd(2)
+    campaign = shop.draft()
+    pushed = queue.push
+    server, name = shop.db.url.rsplit("/", 1)
+
+    def cut_off(*job: Any) -> None:
+        pushed(*job)
+        with psycopg.connect(f"{server}/postgres", autocommit=True) as conn:
+            conn.execute(f"alter database {name} allow_connections false")
+            conn.execute("select pg_terminate_backend(pid) from pg_stat_activity where datname = %s", [name])
+
+    with monkeypatch.context() as patched:
+        patched.setattr(queue, "push", cut_off)
+        answer = shop.api.post(f"/v1/campaigns/{campaign}/send")
+    with psycopg.connect(f"{server}/postgres", autocommit=True) as conn:
+        conn.execute(f"alter database {name} allow_connections true")
+    assert answer.status_code == 202, answer.text
+    assert queue.relay(shop.db, min_age_seconds=0) == 1  # so the job comes twice
+    shop.work_until(lambda: shop.state(campaign) == "sent")
+    assert push.shown() == {"c0": 1, "c1": 1}
