@@ -35,20 +35,9 @@ def load(conn: psycopg.Connection[Any], site_id: int, customer_ids: Iterable[int
     `rules.evaluation`, whose settings are for statements over everyone.
     """
     ids = np.unique(np.fromiter(customer_ids, np.int64))
-    names = sorted(needs.attributes)
-    asked = {
-        "site": site_id,
-        "attributes": names,
-        "order_properties": sorted(needs.orders or ()),
-        "line_properties": sorted(needs.lines or ()),
-        **_asked("events", needs.reach, at),
-        **_asked("bodies", needs.free_reach, at),
-        **_properties_asked(needs),
-        "rolled_up": sorted(needs.rolled_up),
-    }
-    found = fetch(conn, parts(needs), ids, asked)
+    found = fetch(conn, parts(needs), ids, parameters(site_id, needs, at))
     batch = Batch(ids, np.isin(np.arange(len(ids)), found["customers"].numbers["owner"]))
-    _customers(batch, found["customers"], names)
+    _customers(batch, found["customers"], sorted(needs.attributes))
     batch.events = _events(found.get("events"), found.get("bodies"), needs, len(ids))
     if "rolled_up" in found:
         batch.rolled_up = _rolled_up(found["rolled_up"], sorted(needs.rolled_up), len(ids))
@@ -61,6 +50,20 @@ def load(conn: psycopg.Connection[Any], site_id: int, customer_ids: Iterable[int
     columns = [column for table in happenings for column in (table.product, table.category) if column is not None]
     batch.texts = _texts(conn, [*columns, *(table.category for table in batch.rolled_up.values())])
     return batch
+
+
+def parameters(site_id: int, needs: Needs, at: int) -> dict[str, Any]:
+    """What the statement of `parts` is given, but for the customers."""
+    return {
+        "site": site_id,
+        "attributes": sorted(needs.attributes),
+        "order_properties": sorted(needs.orders or ()),
+        "line_properties": sorted(needs.lines or ()),
+        **_asked("events", needs.reach, at),
+        **_asked("bodies", needs.free_reach, at),
+        **_properties_asked(needs),
+        "rolled_up": sorted(needs.rolled_up),
+    }
 
 
 def _asked(what: str, reach: Mapping[str, timedelta | None], at: int) -> dict[str, Any]:

@@ -6,9 +6,11 @@ from typing import Any
 
 import psycopg
 
+from push_server.audiences.histories import parameters
 from push_server.audiences.histories_sql import parts, statement
 from push_server.audiences.rules import SiteRules
 from push_server.db import Database, SiteSession
+from segments.history import micros
 from segments.needs import needs
 
 Reads = dict[str, set[str]]
@@ -30,9 +32,7 @@ def reads_of(session: SiteSession, rule: dict[str, Any]) -> Reads:
     conn = session.raw
     found = _depends(conn, str(whole), whole.construct_params())
     asked = needs([parsed.lower()], rules.node)
-    names, reach = list(asked.events), ["-infinity"] * len(asked.events)
-    given = {"site": session.site_id, "customers": "{1}", "attributes": sorted(asked.attributes)}
-    given |= {"events": names, "events_after": reach, "bodies": names, "bodies_after": reach}
+    given = parameters(session.site_id, asked, micros(_NOW)) | {"customers": "{1}"}
     for table, columns in _depends(conn, statement(parts(asked)), given).items():
         found.setdefault(table, set()).update(columns)
     return found
