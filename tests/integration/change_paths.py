@@ -219,14 +219,12 @@ PATHS = [
         {"rank": {"by": {"event": "Order Completed", "sum": "revenue"}, "top_percent": 100}},
         World.order,
         World.put,
-        whole=True,
     ),
     Path(
         f"{TRACK} Order Completed, scores",
         {"rfm": {"frequency": {"gte": 1}}},
         World.order,
         World.put,
-        whole=True,
     ),
     Path(f"{TRACK} Order Refunded", ORDER, lambda w: w.track("Order Refunded", order_id=w.order_id), World.order, True),
     Path(
