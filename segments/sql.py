@@ -29,7 +29,7 @@ from sqlalchemy import (
     or_,
     select,
     true,
-    union,
+    union_all,
 )
 from sqlalchemy.dialects.postgresql import BIT
 from sqlalchemy.sql import FromClause
@@ -62,6 +62,7 @@ from segments.core import (
 from segments.sql_dates import is_day, month_and_day
 from segments.sql_gap import order_gap_ids
 from segments.sql_loyalty import loyalty_ids
+from segments.sql_pass import conjuncts, one_pass
 from segments.sql_rank import rank_ids, rfm_ids
 from segments.sql_reach import reached
 from segments.sql_replenish import replenish_ids
@@ -115,7 +116,7 @@ class _Compiler:
         self.segments: dict[str, CTE] = {}
 
     def select(self, node: Node) -> Select[Any]:
-        return _Tree(self, node, self.binding.customer.alias()).select()
+        return _Tree(self, one_pass(node), self.binding.customer.alias()).select()
 
     def segment(self, id: str) -> CTE:
         if id not in self.segments:
@@ -148,11 +149,11 @@ class _Tree:
         """Start from a leaf that must hold, when nothing is asked of the customer himself."""
         if any(isinstance(leaf, Attribute | Sample) for leaf in leaves(self.node)):
             return
-        parts = _conjuncts(self.node)
+        parts = conjuncts(self.node)
         for part in sorted(parts, key=_width):
             found = self._covering(part)
             if 0 < len(found) <= _MOST_SETS:
-                self.base = union(*(select(ids.c.customer_id) for ids in found)).cte() if found[1:] else found[0]
+                self.base = _united(found) if found[1:] else found[0]
                 self.id = self.base.c.customer_id
                 return
 
@@ -231,10 +232,10 @@ class _Tree:
         return cast(bits, BigInteger) < literal(leaf.bound, BigInteger)
 
 
-def _conjuncts(node: Node) -> list[Node]:
-    if isinstance(node, And):
-        return [part for child in node.children for part in _conjuncts(child)]
-    return [node]
+def _united(sets: list[FromClause]) -> CTE:
+    """The ids of all the sets, each once; grouped, since the planner would not know that of a UNION's."""
+    ids = union_all(*(select(each.c.customer_id) for each in sets)).subquery().c.customer_id
+    return select(ids).group_by(ids).cte()
 
 
 def _width(part: Node) -> tuple[bool, timedelta]:

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any, Self
 
 from sqlalchemy import (
+    CompoundSelect,
     DateTime,
     Integer,
     Numeric,
@@ -23,6 +24,7 @@ from sqlalchemy import (
     or_,
     select,
     true,
+    union_all,
 )
 from sqlalchemy.sql import FromClause
 
@@ -83,7 +85,8 @@ class Rows(ABC):
         self.source, self.binding, self.at, self.table = source, binding, at, table
         self.ts = table.c.ts
         self._body: tuple[FromClause, Truth] | None = None
-        self._chosen = False  # whether the table holds the source's rows alone
+        self._taken = False
+        self._where = source.where  # what is still to be asked of them
 
     def in_order(self) -> Self:
         """The rows customer by customer, where that is the cheaper way to group them; ask before anything else."""
@@ -94,12 +97,19 @@ class Rows(ABC):
 
         Ask for the columns first: what they need is joined here.
         """
-        conditions = [] if self._chosen else [*self._standing(), *self._in_window()]
-        conditions += [self.passes(name, test) for name, test in self.source.where]
+        conditions = [*self._limits(), *(self.passes(name, test) for name, test in self._where)]
         found = select(self.table.c.customer_id, *columns)
         if self._body is not None:
             found = found.select_from(self.table.join(*self._body))
         return found.where(*conditions)
+
+    def _limits(self) -> list[Truth]:
+        return [] if self._taken else [*self._standing(), *self._in_window()]
+
+    def _take(self, rows: Select[Any] | CompoundSelect[Any]) -> None:
+        """From here on the source's rows are these, which are within its limits; the planner drops unused columns."""
+        self.table, self._taken = rows.subquery(), True
+        self.ts = self.table.c.ts
 
     def grouped(self) -> Select[Any]:
         """The same `group by customer_id`, for aggregates in HAVING; ask for their columns first, too."""
@@ -162,6 +172,16 @@ class _Events(Rows):
 class _Versions(Rows):
     """Rows that stand from `since` until `until`, as refunds and cancellations leave them."""
 
+    def in_order(self) -> Self:
+        """Nearly every order of a window is a group of its own, and a hash table of so many costs more than their rows.
+
+        The planner thinks otherwise. Told the order, it takes the customers' index, or sorts where the window is short.
+        """
+        if self.binding.everyone and not self._where:
+            rows = select(self.table).where(*self._limits()).order_by(self.table.c.customer_id)
+            self._take(rows.offset(0))  # which keeps the planner from forgetting the order
+        return self
+
     def _standing(self) -> list[Truth]:
         at = _instant(self.at)
         return [self.table.c.site_id == self.binding.site_id, self.table.c.since <= at, self.table.c.until > at]
@@ -170,20 +190,6 @@ class _Versions(Rows):
 class _Orders(_Versions):
     """Orders. Their value is lowered by refunds; `where` asks the properties that the order came with."""
 
-    def in_order(self) -> Self:
-        """Nearly every order of a window is a group of its own, and a hash table of so many costs more than their rows.
-
-        The planner thinks otherwise. Told the order, it takes the customers' index, or sorts where the window is short.
-        """
-        if self.binding.everyone and not self._chosen:
-            columns = [self.table.c[name] for name in ("customer_id", "ts", "value", "seq")]
-            rows = select(*columns).where(*self._standing(), *self._in_window())
-            self.table = (
-                rows.order_by(self.table.c.customer_id).offset(0).subquery()
-            )  # which keeps it from being undone
-            self.ts, self._chosen = self.table.c.ts, True
-        return self
-
     def number(self, name: str) -> tuple[Value, int]:
         if name in ORDER_VALUE:
             return self.table.c.value, MICROS
@@ -191,7 +197,23 @@ class _Orders(_Versions):
 
 
 class _Lines(_Versions):
-    """Lines of orders."""
+    """Lines of orders. A category that `where` asks for is the line's own, else the catalogue's of its product."""
+
+    def __init__(self, source: Source, binding: Binding, at: datetime, table: FromClause) -> None:
+        super().__init__(source, binding, at, table)
+        for place, (name, test) in enumerate(source.where):
+            own = by_term("category", table.c.category_id, test, binding) if name == "category" else None
+            if own is not None and test.op in (Op.EQ, Op.IN):
+                self._choose(test, own)
+                self._where = source.where[:place] + source.where[place + 1 :]
+                return
+
+    def _choose(self, test: Test, own: Truth) -> None:
+        """Lines with a category and lines without one, side by side: each of both is a range of the covering index."""
+        lines = self.table.c
+        fitting = holds(test, func.to_jsonb(self.binding.product.c.category), self.at, self.binding.zone)
+        truths = own, and_(lines.category_id.is_(None), lines.product_id.in_(self._products(fitting)))
+        self._take(union_all(*(select(self.table).where(*self._limits(), truth) for truth in truths)))
 
     def passes(self, name: str, test: Test) -> Truth:
         if name == "category":

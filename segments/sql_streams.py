@@ -12,7 +12,8 @@ from typing import Any
 
 from sqlalchemy import BigInteger, DateTime, Numeric, Select, cast, func, literal, not_
 
-from segments.core import Edge, Fold, Function, Op, Test, operands, passes
+from segments.core import Edge, Fold, Function, operands, passes
+from segments.sql_pass import splits_at_one
 from segments.sql_rollups import asks_rollups, rolled_ids
 from segments.sql_rows import MICROS, Binding, Rows, rows_of
 from segments.sql_sums import sum_compared
@@ -38,19 +39,13 @@ def ids_of(leaf: Fold | Edge, binding: Binding, at: datetime) -> Ids:
         return Ids(_edge(leaf, rows))
     opposite = leaf.function in _NUMBER_OF_NONE and passes(leaf.compare, Decimal(0))
     rows = rows.in_order()
-    if leaf.function is Function.COUNT and _splits_at_one(leaf.compare):
+    if splits_at_one(leaf):
         return Ids(rows.grouped(), opposite)
     held = _having(leaf, rows)
     return Ids(rows.grouped().having(not_(held) if opposite else held), opposite)
 
 
 _NUMBER_OF_NONE = (Function.COUNT, Function.SUM, Function.DISTINCT)  # 0; of the others it is missing
-
-
-def _splits_at_one(compare: Test) -> bool:
-    """Whether a count's comparison tells only none from some."""
-    asked = (compare.op, compare.operand)
-    return asked in {(Op.GTE, 1), (Op.GT, 0), (Op.NE, 0), (Op.EQ, 0), (Op.LTE, 0), (Op.LT, 1)}
 
 
 def _edge(leaf: Edge, rows: Rows) -> Select[Any]:

@@ -76,6 +76,13 @@ def test_equal_leaves_are_joined_once() -> None:
     assert sql(twice).count("GROUP BY") == 1
 
 
+def test_bought_of_a_category_reads_two_ranges_of_the_index_and_no_more() -> None:
+    dogs = {"bought": {"category": {"eq": "dog"}}}
+    assert sql(dogs).count("FROM order_line") == 2
+    assert " OR " not in sql(dogs)
+    assert sql({"all": [dogs, {"not": {**dogs, "within": "180d"}}]}).count("FROM order_line") == 2
+
+
 def test_the_clock_of_the_database_is_never_asked() -> None:
     node = {"all": [{**VIEW, "last": {"within": "1d"}}, {"attribute": "a", "within_last": "1d"}, {"bought": {}}]}
     assert not [word for word in ("now(", "current_", "_timestamp(") if word in sql(node).lower()]
