@@ -71,12 +71,12 @@ def _rows(part: Part, raw: Iterator[bytes | None]) -> Rows:
         if kind == "json":
             rows.texts[name] = [] if value is None else value.decode().split("\n")
         else:
-            rows.numbers[name] = np.zeros(0, np.int64) if value is None else _numbers(value, kind)
+            rows.numbers[name] = np.zeros(0, np.int64) if value is None else array_numbers(value, kind)
     return rows
 
 
-def _numbers(array: bytes, kind: Kind) -> Numbers:
-    """The elements of an array without nulls, each behind its length."""
+def array_numbers(array: bytes, kind: Kind) -> Numbers:
+    """The elements of an array without nulls in PostgreSQL's binary form, each behind its length."""
     element = np.dtype([("length", ">i4"), ("value", ">i4" if kind == "id" else ">i8")])
     values = np.frombuffer(array, element, offset=_HEADER)["value"].astype(np.int64)
     if kind == "instant":

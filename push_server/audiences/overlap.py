@@ -3,19 +3,21 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Final
 
-from sqlalchemy import text
+import numpy as np
 
+from push_server.audiences.histories_rows import array_numbers
 from push_server.db import SiteSession
+from segments.batch_columns import Numbers
 
-MOST = 10
+MOST: Final = 10
+_PLACE: Final = 4  # bits that hold a segment's place
 
-# A set of segments is one number: a bit for each. Every answer adds up from the counts of these sets.
-_SETS = text(
-    "select held, count(*) from ("
-    "select sum(1 << (array_position(cast(:segments as bigint[]), segment_id) - 1)) as held"
-    " from segment_member where segment_id = any(:segments) group by customer_id"
-    ") as customers group by held"
+# One statement, so that all are of one moment; in the order of the primary key, which costs no sorting.
+_MEMBERS = (
+    "select (select array_agg(customer_id order by customer_id) from segment_member where segment_id = asked.id)"
+    " from unnest(%s::bigint[]) with ordinality as asked (id, place) order by place"
 )
 
 
@@ -32,7 +34,7 @@ class Overlap:
 
 def overlap(session: SiteSession, segment_ids: Sequence[int]) -> Overlap:
     """What the stored members of these segments have in common, from 2 to MOST of them."""
-    counts = {int(held): many for held, many in session.sql(_SETS, {"segments": list(segment_ids)})}
+    counts = _sets(_members(session, segment_ids))
     places = range(len(segment_ids))
 
     def together(bits: int) -> int:
@@ -45,6 +47,29 @@ def overlap(session: SiteSession, segment_ids: Sequence[int]) -> Overlap:
         any=sum(counts.values()),
         all=together((1 << len(segment_ids)) - 1),
     )
+
+
+def _members(session: SiteSession, segment_ids: Sequence[int]) -> list[Numbers]:
+    """The customer ids of each segment, ascending."""
+    with session.raw.cursor(binary=True) as cursor:
+        cursor.execute(_MEMBERS, [list(segment_ids)])
+        result = cursor.pgresult
+        assert result is not None
+        arrays = [result.get_value(row, 0) for row in range(result.ntuples)]
+    return [np.empty(0, np.int64) if array is None else array_numbers(array, "id") for array in arrays]
+
+
+def _sets(members: list[Numbers]) -> dict[int, int]:
+    """How many customers are in exactly which segments; such a set is one number, a bit for each segment."""
+    each = np.concatenate([(ids << _PLACE) | place for place, ids in enumerate(members)])
+    each.sort(kind="stable")  # which merges what is in order already
+    if not len(each):
+        return {}
+    customers = each >> _PLACE
+    first = np.flatnonzero(np.r_[True, customers[1:] != customers[:-1]])
+    held = np.bitwise_or.reduceat(1 << (each & ((1 << _PLACE) - 1)), first)
+    counts = np.bincount(held)
+    return {int(bits): int(counts[bits]) for bits in np.flatnonzero(counts)}
 
 
 def jaccard(one: int, other: int, both: int) -> float | None:
