@@ -2,7 +2,7 @@
 
 import typer
 
-from bench import ingest, segments, send
+from bench import ingest, segments_run, send
 
 app = typer.Typer(
     name="bench",
@@ -13,7 +13,7 @@ app = typer.Typer(
 )
 app.command("send")(send.run)
 app.command("ingest")(ingest.run)
-app.command("segments")(segments.run)
+app.command("segments")(segments_run.run)
 
 
 @app.callback()

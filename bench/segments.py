@@ -1,20 +1,16 @@
-"""`homing bench segments`: ten rules over a million customers and twenty million events, beside DuckDB and ClickHouse.
+"""Ten rules over a million customers and twenty million events, beside DuckDB and ClickHouse.
 
 Homing's time is that of the whole estimate as `POST /v1/segments/estimate` makes it: reading the rule, compiling it,
 counting members and those who can be reached, and customers without a value. Of the others it is the statement alone.
 All take turns, figures are medians, and all must find the same customers.
 """
 
-import json
-import os
 import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
@@ -22,7 +18,7 @@ from sqlalchemy import BigInteger, cast, func, select
 
 from bench.segments_data import NOW
 from bench.segments_engines import Found, engines
-from bench.segments_home import Kept, kept_shop
+from bench.segments_home import Kept
 from bench.segments_reference import REFERENCE
 from bench.segments_rules import RULES, Ruled
 from push_server.audiences.estimate import estimate
@@ -56,24 +52,6 @@ class Contender:
         return round(statistics.median(self.ms[name]), 1)
 
 
-def run(
-    scale: Annotated[float, typer.Option(min=0.0001, max=5, help="1: 1,000,000 customers and 20,000,000 events.")] = 1,
-    rounds: Annotated[int, typer.Option(min=1, help="Turns of each rule.")] = 5,
-    data: Annotated[Path | None, typer.Option(help="Where the shop is kept (HOMING_HOME/bench).")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="The figures as JSON.")] = False,
-) -> None:
-    """Segments: exact estimates beside DuckDB, ClickHouse and SQL by hand."""
-    console = Console(stderr=as_json)
-    with kept_shop(data, scale, console) as kept:
-        result = measure(kept, rounds)
-    if as_json:
-        print(json.dumps(result, indent=2))
-    else:
-        show(result, console)
-    if not result["sound"]:
-        raise typer.Exit(1)
-
-
 def measure(kept: Kept, rounds: int) -> dict[str, Any]:
     """Each rule by each engine in turn, and whether all found the same."""
     with engines(kept.directory, kept.shop) as others:
@@ -87,8 +65,6 @@ def measure(kept: Kept, rounds: int) -> dict[str, Any]:
                     each.turn(ruled)
     same = {name: len(set(answers)) == 1 for name, answers in found.items()}
     return {
-        "scale": kept.scale,
-        "rounds": rounds,
         "rules": [
             {
                 "rule": ruled.name,
@@ -101,8 +77,6 @@ def measure(kept: Kept, rounds: int) -> dict[str, Any]:
         ],
         "targets": _targets({each.name: each for each in contenders}),
         "sound": all(same.values()),
-        "cores": os.cpu_count(),
-        "load": round(os.getloadavg()[0], 2),
     }
 
 
@@ -183,8 +157,5 @@ def show(result: dict[str, Any], console: Console) -> None:
     console.print(table)
     for row in result["rules"]:
         console.print(f"{row['rule']}: {row['words']}")
-    for name, target in result["targets"].items():
-        console.print(f"{name}: {target}")
-    console.print(f"{result['cores']} cores, load {result['load']}.")
-    if not result["sound"]:
+    if not all(row["same"] for row in result["rules"]):
         console.print("[red]Not sound: not all found the same customers.[/red]")

@@ -22,7 +22,7 @@ from rich.console import Console
 
 from bench import segments_copy, segments_data, segments_load
 from bench.segments_data import Shop, customers_at, draw
-from push_server.db import Database
+from push_server.db import Database, database
 from push_server.embedded.postgres import EmbeddedPostgres
 from push_server.embedded.process import command_line
 from push_server.migrations import upgrade
@@ -49,6 +49,12 @@ class Kept:
         """How many there are."""
         return customers_at(self.scale)
 
+    def use(self) -> None:
+        """From here on `HOMING_*` are this shop's, for this process and those that it starts."""
+        os.environ.update(_environment(self.directory, self.database.url))
+        settings.cache_clear()
+        database.cache_clear()
+
     def shop(self) -> Shop:
         """The drawn columns; drawn when they are first asked for."""
         return _drawn(self.scale)
@@ -64,16 +70,15 @@ def kept_shop(directory: Path | None, scale: float, console: Console) -> Iterato
         _build(home, scale, console)
         mark.write_text(json.dumps(state))
     with _running(postgres) as url:
-        os.environ.update(_environment(home, url))
-        settings.cache_clear()
-        database = Database(url)
-        upgrade(database)
-        with database.connect() as conn:
-            site_id = conn.execute("select id from site").fetchall()[0][0]
+        kept = Kept(home, scale, Database(url), postgres, site_id=0)
+        kept.use()
+        upgrade(kept.database)
+        with kept.database.connect() as conn:
+            kept.site_id = conn.execute("select id from site").fetchall()[0][0]
         try:
-            yield Kept(home, scale, database, postgres, site_id)
+            yield kept
         finally:
-            database.engine.dispose()
+            kept.database.engine.dispose()
 
 
 def _build(home: Path, scale: float, console: Console) -> None:
@@ -88,14 +93,14 @@ def _build(home: Path, scale: float, console: Console) -> None:
     with _running(EmbeddedPostgres(home / "postgres", extra=_BULK)) as url:
         os.environ.update(_environment(home, url))
         settings.cache_clear()
-        database = Database(url)
-        upgrade(database)
-        with database.session() as session:
+        built = Database(url)
+        upgrade(built)
+        with built.session() as session:
             create_site(session, "Bench", ["https://shop.example"], time_zone=ZONE)
             site_id = session.site_id
-        with database.connect() as conn:
+        with built.connect() as conn:
             segments_load.load(conn, site_id, shop)
-        database.engine.dispose()
+        built.engine.dispose()
     console.print(f"Built in {time.monotonic() - began:.0f} s; kept in {home}.")
 
 
