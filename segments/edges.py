@@ -2,7 +2,7 @@
 
 A leaf that looks back 14 days can turn for those who did something exactly 14 days ago, whoever they are: a scan of
 `(kind, ts)` from one tick's border to the next one's finds them, and nobody needs a timer of his own. What no index
-can find has `needs_instant`: the host stores the instant of each customer's next change (`clock.next_change`).
+can find has `needs_instant`: the host stores the instants that lie ahead of each customer (`sql_instants`).
 
 Facts that lie ahead (`ts`, `since`, `until`, a tier's or a browser's instants) are the host's to look at when they
 come, whatever the rule. What changes for everyone at once (thresholds, the catalogue) is no matter of time.
@@ -66,7 +66,14 @@ class ExpiryEdge:
     ahead: timedelta
 
 
-TimeEdge = StreamEdge | DateEdge | AnniversaryEdge | ExpiryEdge
+@dataclass(frozen=True, slots=True)
+class LifespanEdge:
+    """A product whose lifespan ends at `e`, counted from a purchase, can turn the leaf at `e - ahead`."""
+
+    ahead: timedelta
+
+
+TimeEdge = StreamEdge | DateEdge | AnniversaryEdge | ExpiryEdge | LifespanEdge
 
 
 def edges(leaf: Leaf) -> frozenset[TimeEdge]:
@@ -79,15 +86,30 @@ def edges(leaf: Leaf) -> frozenset[TimeEdge]:
 
 def needs_instant(leaf: Leaf) -> bool:
     """Whether the leaf can turn at instants that no edge finds, since they hang on more than one fact."""
-    if isinstance(leaf, OrderGap | Replenish):
+    if isinstance(leaf, OrderGap):
         return True
     if isinstance(leaf, Message):
         return leaf.window.within is not None
     if isinstance(leaf, Subscribed):
-        return any(_of_time(test) for _name, test in leaf.facts)
+        return any(is_of_time(test) for _name, test in leaf.facts)
     if isinstance(leaf, Tier):
-        return _of_time(leaf.test)
-    return any(_of_time(test) for source in _sources(leaf) for _name, test in source.where)
+        return is_of_time(leaf.test)
+    return any(is_of_time(test) for source in sources(leaf) for _name, test in source.where)
+
+
+def sources(leaf: Leaf) -> Iterator[Source]:
+    """The happenings that a leaf tests by their properties."""
+    if isinstance(leaf, Fold | Edge | Rank):
+        yield leaf.source
+    elif isinstance(leaf, Sequence):
+        yield from leaf.steps
+        if leaf.absent is not None:
+            yield leaf.absent
+
+
+def is_of_time(test: Test) -> bool:
+    """Whether a test compares with the current time."""
+    return isinstance(test.operand, timedelta)
 
 
 def _edges(leaf: Leaf) -> Iterator[TimeEdge]:
@@ -99,6 +121,9 @@ def _edges(leaf: Leaf) -> Iterator[TimeEdge]:
         yield from _of_age(leaf)
     elif isinstance(leaf, Sequence):
         yield from _of_sequence(leaf)
+    elif isinstance(leaf, Replenish):
+        yield LifespanEdge(_NOW)
+        yield LifespanEdge(leaf.within)
     elif isinstance(leaf, Points):
         yield ExpiryEdge(_NOW)
         if leaf.within is not None:
@@ -135,7 +160,7 @@ def _of_sequence(leaf: Sequence) -> Iterator[TimeEdge]:
     """
     first, last = leaf.steps[0], leaf.steps[-1]
     yield from _leaving(first)
-    for source in _sources(leaf):
+    for source in sources(leaf):
         if source.window != first.window:
             yield from _leaving(source)
     if leaf.gap is not None:
@@ -145,16 +170,3 @@ def _of_sequence(leaf: Sequence) -> Iterator[TimeEdge]:
 def _leaving(source: Source) -> Iterator[TimeEdge]:
     if source.window.within is not None:
         yield StreamEdge(source.stream, source.name, source.window.within)
-
-
-def _sources(leaf: Leaf) -> Iterator[Source]:
-    if isinstance(leaf, Fold | Edge | Rank):
-        yield leaf.source
-    elif isinstance(leaf, Sequence):
-        yield from leaf.steps
-        if leaf.absent is not None:
-            yield leaf.absent
-
-
-def _of_time(test: Test) -> bool:
-    return isinstance(test.operand, timedelta)

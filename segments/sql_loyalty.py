@@ -39,14 +39,18 @@ def _points(leaf: Points, binding: Binding, at: datetime) -> Ids:
 
 
 def _tier(leaf: Tier, binding: Binding, at: datetime) -> Ids:
-    """A customer's tier is that of his newest change."""
+    newest = tiers_at(binding, at).subquery()
+    held = holds(leaf.test, func.to_jsonb(newest.c.tier), at, binding.zone)
+    opposite = leaf.test.op in (Op.NE, Op.NOT_IN) or (leaf.test.op is Op.EXISTS and not leaf.test.operand)
+    return Ids(select(newest.c.customer_id).where(not_(held) if opposite else held), opposite)
+
+
+def tiers_at(binding: Binding, at: datetime) -> Select[Any]:
+    """(customer_id, tier) of those who have been told one: a customer's tier is that of his newest change."""
     changes = binding.tier_change.c
     told = (
         select(changes.customer_id, changes.tier)
         .ext(distinct_on(changes.customer_id))
         .where(changes.site_id == binding.site_id, changes.at <= literal(at, _INSTANT))
     )
-    newest = told.order_by(changes.customer_id, changes.at.desc(), changes.seq.desc()).subquery()
-    held = holds(leaf.test, func.to_jsonb(newest.c.tier), at, binding.zone)
-    opposite = leaf.test.op in (Op.NE, Op.NOT_IN) or (leaf.test.op is Op.EXISTS and not leaf.test.operand)
-    return Ids(select(newest.c.customer_id).where(not_(held) if opposite else held), opposite)
+    return told.order_by(changes.customer_id, changes.at.desc(), changes.seq.desc())

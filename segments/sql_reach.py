@@ -4,10 +4,11 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import DateTime, Select, Uuid, func, literal, or_, select
+from sqlalchemy.sql import FromClause
 
 from segments.core import Message, Subscribed
 from segments.sql_rows import Binding
-from segments.sql_values import Value, holds
+from segments.sql_values import Truth, Value, holds
 
 _INSTANT = DateTime(timezone=True)
 _RFC3339 = 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'
@@ -19,6 +20,12 @@ def reached(leaf: Message | Subscribed, binding: Binding, at: datetime) -> Selec
 
 
 def _messaged(leaf: Message, binding: Binding, at: datetime) -> Select[Any]:
+    happened, conditions = messages_of(leaf, binding, at)
+    return select(happened.c.customer_id).where(*conditions).group_by(happened.c.customer_id)
+
+
+def messages_of(leaf: Message, binding: Binding, at: datetime) -> tuple[FromClause, list[Truth]]:
+    """Rows of (customer_id, ts), and which of them are the leaf's at instant `at`."""
     happened = binding.messages(leaf.outcome, at)
     window, ts = leaf.window, happened.c.ts
     conditions = [ts <= _instant(at)]
@@ -30,21 +37,27 @@ def _messaged(leaf: Message, binding: Binding, at: datetime) -> Select[Any]:
         conditions.append(ts >= _instant(window.start))
     if window.end is not None:
         conditions.append(ts < _instant(window.end))
-    return select(happened.c.customer_id).where(*conditions).group_by(happened.c.customer_id)
+    return happened, conditions
 
 
 def _subscribed(leaf: Subscribed, binding: Binding, at: datetime) -> Select[Any]:
+    table, conditions = browsers_of(binding, at)
+    conditions += [holds(test, fact(table.c[name]), at, binding.zone) for name, test in leaf.facts]
+    return select(table.c.customer_id).where(*conditions).group_by(table.c.customer_id)
+
+
+def browsers_of(binding: Binding, at: datetime) -> tuple[FromClause, list[Truth]]:
+    """Subscriptions, and which of them are active at instant `at`."""
     table = binding.subscription.alias()
     conditions = [
         table.c.site_id == binding.site_id,
         table.c.created_at <= _instant(at),
         or_(table.c.state == "active", table.c.ended_at > _instant(at)),
     ]
-    conditions += [holds(test, _fact(table.c[name]), at, binding.zone) for name, test in leaf.facts]
-    return select(table.c.customer_id).where(*conditions).group_by(table.c.customer_id)
+    return table, conditions
 
 
-def _fact(column: Value) -> Value:
+def fact(column: Value) -> Value:
     """A fact as JSON; an instant as the API writes it, whatever the connection's time zone."""
     if isinstance(column.type, DateTime):
         return func.to_jsonb(func.to_char(func.timezone("UTC", column), _RFC3339))

@@ -60,13 +60,12 @@ class _Asked:
     key: str
     reads: frozenset[Key]
     has_edges: bool
-    has_instants: bool
 
 
 @lru_cache(maxsize=4096)
 def _asked(leaf: Leaf) -> _Asked:
     asked = needs([leaf], _no_segment)
-    return _Asked(key_of(leaf), reads(asked), bool(edges(leaf)), needs_instant(leaf))
+    return _Asked(key_of(leaf), reads(asked), bool(edges(leaf)) or needs_instant(leaf))
 
 
 def _no_segment(id: str) -> Any:
@@ -74,18 +73,19 @@ def _no_segment(id: str) -> Any:
 
 
 def refresh(
-    session: SiteSession, program: Program, keys: Iterable[Key], crossed: Crossings, at: datetime
+    session: SiteSession, program: Program, keys: Iterable[Key], crossed: Crossings, unsure: set[int], at: datetime
 ) -> Thresholds:
     """The site's borders, those found anew whose facts have changed or crossed an edge, and that have rested.
 
-    Whoever is between an old border and its new one is added to `crossed`, with the segments that are told by it. A
-    condition without a border is not in what is returned: a whole evaluation of its segments finds it.
+    Of `unsure` segments nobody knows yet whether time has passed an edge. Whoever is between an old border and its new
+    one is added to `crossed`, with the segments that are told by it. A condition without a border is not in what is
+    returned: a whole evaluation of its segments finds it.
     """
     rows = _rows(session)
     held = {leaf: rows.pop(_asked(leaf).key) for leaf in program.borders if _asked(leaf).key in rows}
     if rows:  # no segment asks for them any more
         _forget(session, rows)
-    changed, passed = set(keys), crossed.segments | crossed.crowded
+    changed, passed = set(keys), crossed.segments | crossed.crowded | unsure
     due = {
         leaf for leaf, row in held.items() if row.is_due or _is_touched(leaf, changed, program.borders[leaf] & passed)
     }
@@ -143,10 +143,7 @@ def forget_borders(session: SiteSession) -> None:
 
 def _is_touched(leaf: Leaf, keys: set[Key], passed: set[int]) -> bool:
     asked = _asked(leaf)
-    return (
-        asked.has_instants or Kind.EVERYTHING in keys or not asked.reads.isdisjoint(keys)
-        or (asked.has_edges and bool(passed))
-    )  # fmt: skip
+    return Kind.EVERYTHING in keys or not asked.reads.isdisjoint(keys) or (asked.has_edges and bool(passed))
 
 
 def _rest(rows: Iterable[Row[Any]]) -> timedelta:

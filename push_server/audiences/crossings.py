@@ -13,7 +13,7 @@ import psycopg
 
 from segments.calendar import celebrating, zones
 from segments.core import Stream
-from segments.edges import AnniversaryEdge, DateEdge, ExpiryEdge, StreamEdge, TimeEdge
+from segments.edges import AnniversaryEdge, DateEdge, ExpiryEdge, LifespanEdge, StreamEdge, TimeEdge
 
 MOST: Final = 10_000
 """Customers who cross one edge in one stretch; for more of them their segments are evaluated whole."""
@@ -57,6 +57,8 @@ def crossings(
             streams.append((edge, segments))
         elif isinstance(edge, DateEdge):
             found.add(_dates(conn, site_id, edge, since, until), segments)
+        elif isinstance(edge, LifespanEdge):
+            _lifespans(conn, site_id, edge, since, until, segments, found)
         elif isinstance(edge, AnniversaryEdge):
             found.add(_anniversaries(conn, site_id, edge, since, until, zone), segments)
         else:
@@ -111,6 +113,44 @@ _ORDERS = f"""
                         limit %(most)s) o
     group by w.place
 """  # noqa: S608
+
+
+def _lifespans(
+    conn: Conn,
+    site_id: int,
+    edge: LifespanEdge,
+    since: datetime,
+    until: datetime,
+    segments: set[int],
+    found: Crossings,
+) -> None:
+    """Whoever bought something that lasts so long, so long ago. There are few different lifespans in a catalogue."""
+    place = {"site": site_id, "since": since + edge.ahead, "until": until + edge.ahead, "most": MOST + 1}
+    rows = conn.execute(_LIFESPANS, place).fetchall()
+    if any(looked > MOST for looked, _customers in rows):
+        found.crowded |= segments
+    else:
+        found.add({customer for _looked, customers in rows for customer in customers or ()}, segments)
+
+
+# Each lifespan that there is (one after the other from the index), and the orders that are so old.
+_LIFESPANS = """
+    with recursive lifespan (days) as (
+        select min(lifespan_days) from product where site_id = %(site)s and lifespan_days is not null
+        union all
+        select (select min(lifespan_days) from product where site_id = %(site)s and lifespan_days > l.days)
+        from lifespan l where l.days is not null
+    )
+    select count(*), array_agg(distinct o.customer_id) filter (where exists (
+        select 1 from order_line n join term t on t.id = n.product_id
+        join product p on p.site_id = %(site)s and p.product_id = t.text
+        where n.order_ref = o.order_ref and p.lifespan_days = l.days
+    ))
+    from (select days, make_interval(secs => days * 86400.0) as length from lifespan where days is not null) l
+    cross join lateral (select customer_id, order_ref from order_value where site_id = %(site)s
+                        and ts > %(since)s - l.length and ts <= %(until)s - l.length limit %(most)s) o
+    group by l.days
+"""
 
 
 def _expiries(conn: Conn, site_id: int, edge: ExpiryEdge, since: datetime, until: datetime) -> list[int]:

@@ -18,6 +18,7 @@ from sqlalchemy import (
     SmallInteger,
     Table,
     Text,
+    UniqueConstraint,
     desc,
     false,
     func,
@@ -134,4 +135,26 @@ calendar_attribute = Table(
     Column("site_id", BigInteger, ForeignKey("site.id", ondelete="CASCADE"), nullable=False),
     Column("attribute", Text, nullable=False),
     PrimaryKeyConstraint("site_id", "attribute"),
+)
+
+# Conditions that can turn at instants which no index over facts finds, and how far `customer_turn` is filled for them.
+timed_leaf = Table(
+    "timed_leaf",
+    SQLModel.metadata,
+    Column("id", Integer, Identity(), primary_key=True),
+    Column("site_id", BigInteger, ForeignKey("site.id", ondelete="CASCADE"), nullable=False),
+    Column("leaf", Text, nullable=False, comment="what the condition is known by"),
+    Column("filled_to", Integer, server_default="-1", comment="customers up to this id; null: all"),
+    UniqueConstraint("site_id", "leaf"),
+)
+
+# The instants that lie ahead of customers at which such a condition can turn for them; those that have passed may stay.
+customer_turn = Table(
+    "customer_turn",
+    SQLModel.metadata,
+    Column("leaf_id", Integer, ForeignKey("timed_leaf.id", ondelete="CASCADE"), nullable=False),
+    Column("customer_id", Integer, nullable=False),
+    Column("at", Instant, nullable=False),
+    PrimaryKeyConstraint("customer_id", "leaf_id", "at"),
+    Index("customer_turn_by_time", "leaf_id", "at", postgresql_include=["customer_id"]),
 )

@@ -6,7 +6,7 @@ Reading a hundred rules takes longer than bringing them up to date, so they are 
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Lock
 
 from sqlmodel import col, select
@@ -16,8 +16,9 @@ from push_server.audiences.rules import SiteRules
 from push_server.customers.changes import Kind
 from push_server.db import SiteSession
 from push_server.errors import HomingError
-from segments.core import Node, Outcome, Rank, Rfm
+from segments.core import Leaf, Node, Outcome, Rank, Rfm
 from segments.edges import AnniversaryEdge, DateEdge, TimeEdge, edges, needs_instant
+from segments.keys import key_of
 from segments.needs import Needs, everything, needs
 
 log = logging.getLogger(__name__)
@@ -36,8 +37,17 @@ class Ruled:
     reads: frozenset[Key]
     edges: frozenset[TimeEdge]
     borders: frozenset[Rank | Rfm]
-    has_instants: bool
+    timed: frozenset[Leaf]
     asks_catalogue: bool
+
+
+@dataclass(slots=True)
+class Timed:
+    """A condition whose turns are stored (see `turns`): what it is known by, what it reads, whom it concerns."""
+
+    key: str
+    reads: frozenset[Key]
+    segments: set[int] = field(default_factory=set)
 
 
 class Program:
@@ -48,12 +58,17 @@ class Program:
         self._nodes = nodes
         self.edges: dict[TimeEdge, set[int]] = {}
         self.borders: dict[Rank | Rfm, set[int]] = {}
+        self.timed: dict[Leaf, Timed] = {}
         self._readers: dict[Key, set[int]] = {}
         for rule in self.rules.values():
             for edge in rule.edges:
                 self.edges.setdefault(edge, set()).add(rule.segment_id)
             for leaf in rule.borders:
                 self.borders.setdefault(leaf, set()).add(rule.segment_id)
+            for leaf in rule.timed:
+                if leaf not in self.timed:
+                    self.timed[leaf] = Timed(key_of(leaf), reads(needs([leaf], self.segment)))
+                self.timed[leaf].segments.add(rule.segment_id)
             for key in rule.reads:
                 self._readers.setdefault(key, set()).add(rule.segment_id)
 
@@ -120,7 +135,7 @@ def ruled(segment_id: int, node: Node, segment: Callable[[str], Node]) -> Ruled:
         reads=reads(asked),
         edges=frozenset(edge for leaf in leaves for edge in edges(leaf)),
         borders=frozenset(leaf for leaf in leaves if isinstance(leaf, Rank | Rfm)),
-        has_instants=any(map(needs_instant, leaves)),
+        timed=frozenset(filter(needs_instant, leaves)),
         asks_catalogue=asked.lines is not None,
     )
 

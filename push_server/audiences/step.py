@@ -25,6 +25,7 @@ from push_server.audiences.judge import judge
 from push_server.audiences.models import Segment, SegmentState
 from push_server.audiences.program import Key, Program, program_of
 from push_server.audiences.rules import Thresholds
+from push_server.audiences.turns import Turns, forget_turns, keep_turns, turned
 from push_server.audiences.whole import due_segments, evaluate
 from push_server.customers.changes import NOBODY, Kind
 from push_server.db import SiteSession
@@ -38,7 +39,7 @@ MOST_CUSTOMERS: Final = 20_000
 WHOLE_BUDGET: Final = 1.0
 """Seconds after which no further segment is evaluated whole in a step."""
 SLOWEST_SHARE: Final = 5
-"""A segment that time turns where no index finds it rests this many times as long as finding its members takes."""
+"""A segment that waits for stored instants rests this many times as long as finding its members takes."""
 SHORTEST_REST: Final = timedelta(seconds=1)
 _PAUSE: Final = 300.0  # seconds until a rule that failed is tried again
 _LOCK: Final = 3 << 56  # apart from other advisory locks
@@ -52,6 +53,7 @@ class _Work:
 
     changes: dict[int, set[Key]] = field(default_factory=dict)
     crossed: Crossings = field(default_factory=Crossings)
+    turns: Turns = field(default_factory=Turns)
     is_catalogue_changed: bool = False
 
     @property
@@ -83,10 +85,12 @@ def step(session: SiteSession) -> None:
     ready = set(session.sql(_READY, {"site": session.site_id}).scalars()) & program.rules.keys()
     keep_dates(session, program.dates, state.zone)
     change_dates(session, work.of_kind(Kind.ATTRIBUTES, Kind.EVERYTHING), state.zone)
+    work.turns = keep_turns(session, program, work.changes, at)
     work.crossed = crossings(session.raw, session.site_id, program.edges, state.ticked_at, at, state.zone)
-    borders = refresh(session, program, work.keys, work.crossed, at)
+    turned(session, work.turns, state.ticked_at, at, work.crossed)
+    borders = refresh(session, program, work.keys, work.crossed, work.turns.behind | work.turns.filled, at)
     _mark_due(session, program, work, borders)
-    evaluated = _evaluate_due(session, program, at)
+    evaluated = _evaluate_due(session, program, at, work.turns.behind)
     members = _judge(session, program, work, ready - evaluated, borders, at, state.zone)
     _write(session, work, members, ready | evaluated, at)
     session.sql(_DONE, {"site": session.site_id, "at": at, "zone": state.zone})
@@ -103,6 +107,7 @@ def _start_anew(session: SiteSession, program: Program) -> None:
     """The clock was set back, or local dates are of another zone: what was found so far tells nothing."""
     forget_dates(session)
     forget_borders(session)
+    forget_turns(session)
     mark_due(session, program.rules)
 
 
@@ -129,7 +134,7 @@ def _take(session: SiteSession, at: datetime) -> _Work:
 
 def _mark_due(session: SiteSession, program: Program, work: _Work, borders: Thresholds) -> None:
     """What many cross at once is found anew, and so is what the catalogue says otherwise, or what has no border."""
-    found = set(work.crossed.crowded)
+    found = work.crossed.crowded | work.turns.filled
     for id, rule in program.rules.items():
         if rule.borders - borders.keys() or (work.is_catalogue_changed and rule.asks_catalogue):
             found.add(id)
@@ -137,13 +142,13 @@ def _mark_due(session: SiteSession, program: Program, work: _Work, borders: Thre
         mark_due(session, found)
 
 
-def _evaluate_due(session: SiteSession, program: Program, at: datetime) -> set[int]:
-    """Evaluate segments whole while the budget lasts; the others stay due."""
+def _evaluate_due(session: SiteSession, program: Program, at: datetime, behind: set[int]) -> set[int]:
+    """Evaluate segments whole while the budget lasts; the others stay due. `behind` still wait for stored instants."""
     began, done = time.monotonic(), set[int]()
-    _mark_timed(session, program, at)
+    _mark_behind(session, behind, at)
     for segment in due_segments(session):
         assert segment.id is not None
-        if segment.id not in program.rules or _rests(segment, program, at):
+        if segment.id not in program.rules or _rests(segment, at, behind):
             continue
         if _not_before.get(segment.id, 0) > time.monotonic():
             continue
@@ -159,19 +164,16 @@ def _evaluate_due(session: SiteSession, program: Program, at: datetime) -> set[i
     return done
 
 
-def _mark_timed(session: SiteSession, program: Program, at: datetime) -> None:
-    """Rules that time can turn at instants which no index finds are evaluated again and again, with rests between."""
-    timed = [id for id, rule in program.rules.items() if rule.has_instants]
-    if timed:
+def _mark_behind(session: SiteSession, behind: set[int], at: datetime) -> None:
+    """Until their instants are stored, these segments are evaluated again and again, with rests between."""
+    if behind:
         rest = {"shortest": SHORTEST_REST, "share": SLOWEST_SHARE}
-        session.sql(_MARK_TIMED, {"site": session.site_id, "ids": timed, "at": at, **rest})
+        session.sql(_MARK_BEHIND, {"site": session.site_id, "ids": list(behind), "at": at, **rest})
 
 
-def _rests(segment: Segment, program: Program, at: datetime) -> bool:
-    """Whether it is too early: what time turns unseen may be late by its own cost, times SLOWEST_SHARE."""
-    assert segment.id is not None
-    rule = program.rules[segment.id]
-    if segment.state != SegmentState.READY or segment.fresh_at is None or not rule.has_instants:
+def _rests(segment: Segment, at: datetime, behind: set[int]) -> bool:
+    """Whether it is too early: what waits for stored instants may be late by its own cost, times SLOWEST_SHARE."""
+    if segment.state != SegmentState.READY or segment.fresh_at is None or segment.id not in behind:
         return False
     rest = max(SHORTEST_REST, SLOWEST_SHARE * timedelta(milliseconds=segment.whole_ms or 0))
     return timedelta(0) < at - segment.fresh_at < rest
@@ -210,7 +212,7 @@ _FIRST = text(
 _STATE = text("select ticked_at, edits, zone as was_zone, :zone as zone from site_refresh where site_id = :site")
 _READY = text("select id from segment where site_id = :site and state = 'ready'")
 _MARK_DUE = text("update segment set is_due = true where site_id = :site and id = any(:ids) and not is_due")
-_MARK_TIMED = text(
+_MARK_BEHIND = text(
     "update segment set is_due = true where site_id = :site and id = any(:ids) and not is_due and (fresh_at > :at or"
     " fresh_at <= :at - greatest(cast(:shortest as interval), whole_ms * :share * interval '1 ms'))"
 )

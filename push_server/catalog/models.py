@@ -3,7 +3,7 @@
 from datetime import datetime
 from decimal import Decimal
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Identity, Index, Integer, Numeric, func
+from sqlalchemy import BigInteger, Column, ForeignKey, Identity, Index, Integer, Numeric, func, text
 from sqlmodel import Field
 
 from push_server.db import SiteScoped, instant_field
@@ -12,7 +12,10 @@ from push_server.db import SiteScoped, instant_field
 class Product(SiteScoped, table=True):
     """One article, by the shop's own id."""
 
-    __table_args__ = (Index("product_external", "site_id", "product_id", unique=True),)
+    __table_args__ = (
+        Index("product_external", "site_id", "product_id", unique=True),
+        Index("product_lifespan", "site_id", "lifespan_days", postgresql_where=text("lifespan_days is not null")),
+    )
 
     id: int | None = Field(default=None, sa_column=Column(BigInteger, Identity(), primary_key=True))
     product_id: str

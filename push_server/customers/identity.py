@@ -26,7 +26,7 @@ Connection = psycopg.Connection[Any]
 
 _SITE_LOCK = 1 << 56  # apart from other advisory locks
 COUNTED = "segment_member"
-FOLLOWING = [COUNTED, "calendar"]
+FOLLOWING = [COUNTED, "calendar", "customer_turn"]
 """Tables of what follows from customers' facts: a note of a change takes their rows away when he is gone."""
 
 _after_merges: list[Callable[[Connection, int, int], None]] = []

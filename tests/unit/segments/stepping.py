@@ -11,7 +11,16 @@ from zoneinfo import ZoneInfo
 
 from segments.clock import next_change
 from segments.core import Leaf, OrderGap, Replenish, operands
-from segments.edges import AnniversaryEdge, DateEdge, ExpiryEdge, StreamEdge, TimeEdge, edges, needs_instant
+from segments.edges import (
+    AnniversaryEdge,
+    DateEdge,
+    ExpiryEdge,
+    LifespanEdge,
+    StreamEdge,
+    TimeEdge,
+    edges,
+    needs_instant,
+)
 from segments.history import ALWAYS, NEVER, History, instant, micros
 from segments.memory import holds
 from segments.needs import everything
@@ -103,7 +112,12 @@ def changes(case: Case, end: int) -> tuple[list[tuple[int, bool]], int]:
 
 def covered(leaf: Leaf, case: Case, at: int) -> bool:
     """Whether an edge of the leaf, or a stored instant, would have had the customer looked at."""
-    return needs_instant(leaf) or any(_crosses(edge, case, at) for edge in edges(leaf))
+    return needs_instant(leaf) or on_edge(leaf, case, at)
+
+
+def on_edge(leaf: Leaf, case: Case, at: int) -> bool:
+    """Whether an edge of the leaf would have had the customer looked at."""
+    return any(_crosses(edge, case, at) for edge in edges(leaf))
 
 
 def _crosses(edge: TimeEdge, case: Case, at: int) -> bool:
@@ -113,6 +127,9 @@ def _crosses(edge: TimeEdge, case: Case, at: int) -> bool:
         return any(each.ts + micros(edge.offset) == at for each in happened)
     if isinstance(edge, ExpiryEdge):
         return any(lot.expires_at - micros(edge.ahead) == at for lot in history.points)
+    if isinstance(edge, LifespanEdge):
+        lasting = [(line.ts, case.world.lifespans.get(line.product or "")) for line in history.lines]
+        return any(days is not None and ts + days * DAY - micros(edge.ahead) == at for ts, days in lasting)
     if isinstance(edge, DateEdge):
         told = as_instant(history.attributes.get(edge.attribute), case.world.zone)
         return told is not None and told + micros(edge.offset) == at

@@ -7,7 +7,16 @@ import pytest
 
 from segments import Context, parse
 from segments.core import Stream, leaves
-from segments.edges import AnniversaryEdge, DateEdge, ExpiryEdge, StreamEdge, TimeEdge, edges, needs_instant
+from segments.edges import (
+    AnniversaryEdge,
+    DateEdge,
+    ExpiryEdge,
+    LifespanEdge,
+    StreamEdge,
+    TimeEdge,
+    edges,
+    needs_instant,
+)
 
 DAY = timedelta(days=1)
 ORDERS = {"event": "Order Completed"}
@@ -50,6 +59,7 @@ CASES: list[tuple[dict[str, Any], set[TimeEdge]]] = [
     ({"attribute": "a", "after": "2026-03-01"}, set()),
     ({"points": {"balance": {"gte": 1}}}, {ExpiryEdge(0 * DAY)}),
     ({"points": {"expiring": {"gte": 1}, "within": "7d"}}, {ExpiryEdge(0 * DAY), ExpiryEdge(7 * DAY)}),
+    ({"replenish": {"within": "7d"}}, {LifespanEdge(0 * DAY), LifespanEdge(7 * DAY)}),
     ({"tier": {"eq": "gold"}}, set()),
     ({"topic": "sales"}, set()),
     ({"message": {"outcome": "shown"}}, set()),
@@ -57,7 +67,6 @@ CASES: list[tuple[dict[str, Any], set[TimeEdge]]] = [
 ]
 STORED: list[dict[str, Any]] = [
     {"order_gap": {"ratio": {"gt": 2}}},
-    {"replenish": {"within": "7d"}},
     {"message": {"outcome": "shown", "within": "30d"}},
     {"subscription": {"created_at": {"within_last": "30d"}}},
     {"tier": {"within_last": "30d"}},
