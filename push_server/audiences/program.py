@@ -65,10 +65,10 @@ class Program:
                 self.edges.setdefault(edge, set()).add(rule.segment_id)
             for leaf in rule.borders:
                 self.borders.setdefault(leaf, set()).add(rule.segment_id)
-            for leaf in rule.timed:
-                if leaf not in self.timed:
-                    self.timed[leaf] = Timed(key_of(leaf), reads(needs([leaf], self.segment)))
-                self.timed[leaf].segments.add(rule.segment_id)
+            for timed in rule.timed:
+                if timed not in self.timed:
+                    self.timed[timed] = Timed(key_of(timed), reads(needs([timed], self.segment)))
+                self.timed[timed].segments.add(rule.segment_id)
             for key in rule.reads:
                 self._readers.setdefault(key, set()).add(rule.segment_id)
 

@@ -5,6 +5,7 @@ from base64 import b64encode
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from sqlmodel import col, select
@@ -13,7 +14,10 @@ from push_server import clock
 from push_server.audiences import borders, refresh
 from push_server.audiences.models import Segment
 from push_server.audiences.rules import SiteRules
-from push_server.db import Database, SiteSession
+from push_server.campaigns.models import Campaign
+from push_server.db import Database, SiteSession, database
+from push_server.delivery.models import Dispatch, delivery
+from push_server.delivery.receipts import Fact, record
 from tests.integration.test_audiences_api import NOW, ORDER, Api, at
 from tests.integration.test_subscriptions import FIREFOX, subscription
 
@@ -46,6 +50,14 @@ RULES: list[dict[str, Any]] = [
     {"subscription": {"browser": {"in": ["firefox"]}}},
     {"topic": "sales"},
     {"sample": {"percent": 40, "salt": "x"}},
+    {"order_gap": {"ratio": {"between": [0.5, 1.5]}, "min_orders": 3}},
+    {"not": {"order_gap": {"ratio": {"lt": 1}}}},
+    {**VIEW, "where": {"seen_at": {"within_last": "30m"}, "category": {"eq": "dog"}}, "within": "3h"},
+    {"bought": {"used_by": {"within_next": "2h"}}},
+    {"sequence": [VIEW, {**ORDER, "where": {"seen_at": {"within_next": "1h"}}, "absent": True}], "within": "9h"},
+    {"subscription": {"created_at": {"within_last": "2h"}}},
+    {"message": {"outcome": "shown", "within": "1h"}},
+    {"not": {"message": {"outcome": "converted", "within": "8h"}}},
 ]
 STEPS = (timedelta(0), timedelta(seconds=3), timedelta(minutes=17), timedelta(hours=1), timedelta(hours=9))
 
@@ -62,9 +74,8 @@ class World:
         """One thing, at an instant around now."""
         self.number += 1
         often = [self.event, self.event, self.event, self.order, self.order]
-        self.random.choice(
-            [*often, self.refund, self.lot, self.tier, self.trait, self.opt, self.merge, self.erase, self.product]
-        )()
+        rare = [self.refund, self.lot, self.tier, self.trait, self.opt, self.merge, self.erase, self.product]
+        self.random.choice([*often, *rare, self.message])()
 
     def who(self) -> str:
         return f"u{self.random.randrange(9)}"
@@ -82,6 +93,7 @@ class World:
 
     def order(self) -> None:
         line = {"product_id": self.random.choice("pq"), "price": self.random.randrange(5, 40), "quantity": 1}
+        line |= {"used_by": self.when()}
         properties = {"order_id": f"o{self.number}", "revenue": line["price"], "products": [line]}
         self.event(event="Order Completed", properties=properties)
 
@@ -130,8 +142,29 @@ class World:
         product["lifespan_days"] = self.random.choice([None, 1])
         self.api.call("PUT", "/v1/products", json={"products": [product]})
 
+    def message(self) -> None:
+        """One is sent to somebody, and his browser tells of it."""
+        with database().session(site_id=self.api.site_id) as session:
+            ids = session.raw.execute("select id from customer order by id").fetchall()
+            if ids:
+                kinds = self.random.choice([["shown"], ["shown", "clicked"]])
+                tell(session, self.random.choice(ids)[0], kinds, datetime.fromisoformat(self.when()))
+
     def track(self, body: dict[str, Any]) -> None:
         self.api.call("POST", "/v1/track", json={"context": {}, **body})
+
+
+def tell(session: SiteSession, customer: int, kinds: list[str], when: datetime) -> None:
+    """A message that was accepted at once, and what the browser told of it."""
+    campaign = Campaign(public_id=uuid4(), name="x", document={})
+    session.add(campaign)
+    session.flush()
+    run = Dispatch(campaign_id=campaign.id, include=[], message={}, expires_at=when, created_at=when)
+    session.add(run)
+    session.flush()
+    row = {"site_id": session.site_id, "dispatch_id": run.id, "customer_id": customer, "state": "accepted"}
+    id = session.sql(delivery.insert().values(**row, accepted_at=when).returning(delivery.c.id)).scalar_one()
+    record(session, [Fact(id, kind, "", when) for kind in kinds])
 
 
 @pytest.fixture
