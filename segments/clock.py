@@ -4,7 +4,7 @@ Each leaf knows from its closed form until when its truth stands: the n-th newes
 the last one is over, the birthday ends. A conjunction that is false waits for the last of its false children, and one
 that is true for the first of all; a disjunction the other way round. So an instant can come at which nothing changes,
 but none is left out. From each such instant it is looked further ahead, so that what is returned is nearly always a
-change, and a host that stores it does not look in vain.
+change, and can be told as one.
 """
 
 from collections.abc import Callable

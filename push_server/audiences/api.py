@@ -82,10 +82,11 @@ class SegmentOut(BaseModel):
 
     A fact shows at most 2 s after it was accepted, and time at most 2 s after it has made a change. Rules with `rank`
     or `rfm` depend on everyone: each customer is so soon where his own facts put him, on this or that side of a border,
-    and `border` says how late the border itself can be. Where the rule asks for `order_gap`, `replenish`, or messages
-    within a length of time, it is 2 s or six times as long as finding all members takes, whichever is longer. While
-    `state` is `pending` a new segment has no members yet, and an edited one still those of its former rule; `fresh_at`
-    is null until there are some.
+    and `border` says how late the border itself can be. Where the rule asks for `order_gap`, messages
+    within a length of time, or `within_last` or `within_next` in `where` or of a subscription, the instants at which
+    customers turn are stored first: for some seconds after the segment was made, in a large shop a minute, time can
+    show later, by six times as long as finding all members takes. While `state` is `pending` a new segment has no
+    members yet, and an edited one still those of its former rule; `fresh_at` is null until there are some.
     """
 
     id: str
