@@ -126,8 +126,9 @@ def two(shop: Shop) -> tuple[int, int]:
     clock.set_source(lambda: NOW)
     headers = {"Authorization": f"Bearer {shop.secret_key}"}
     shop.client.headers.update(headers)
-    rule = {"version": 1, "where": {"event": "Seen"}}
-    assert shop.client.post("/v1/segments", json={"name": "Seen", "rule": rule}).status_code == 201
+    for name, node in (("Seen", {"event": "Seen"}), ("Late", {"order_gap": {"ratio": {"gt": 2}}})):
+        rule = {"version": 1, "where": node}
+        assert shop.client.post("/v1/segments", json={"name": name, "rule": rule}).status_code == 201
     ada, bob = live(shop, "ada", "ada's own words"), live(shop, "bob", "what bob said")
     return ada, bob
 
