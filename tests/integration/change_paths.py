@@ -17,6 +17,9 @@ from starlette.testclient import TestClient
 
 from push_server import clock
 from push_server.app import create_app
+from push_server.events import retention
+from push_server.events.partitions import parts_before
+from push_server.events.rollup import roll_up
 from tests.doubles.scripted_push import Answer
 from tests.integration.sending import Shop, work
 from tests.integration.test_subscriptions import FIREFOX, subscription
@@ -89,6 +92,30 @@ class World:
         work("plan")
         if sent:
             work("send")
+
+    def track_late(self, event: str, who: dict[str, str] | None = None) -> None:
+        """An event of yesterday, of a kind of which all that is older than an hour is deleted by age."""
+        yesterday, hour_ago = (clock.now() - timedelta(hours=hours) for hours in (24, 1))
+        told = {"event": event, **(who or {"userId": self.u}), "timestamp": yesterday.isoformat()}
+        self.call("POST", "/v1/track", told)
+        with self.shop.db.connect() as conn:
+            conn.execute(
+                "insert into event_horizon (site_id, kind_id, before, through, announced_at)"
+                " select site_id, id, %s, %s, '-infinity' from term where text = %s",
+                [hour_ago, hour_ago, event],
+            )
+
+    def roll_up(self, event: str) -> None:
+        """What a browser did is deleted by age."""
+        self.put()
+        self.track_late(event, anonymous(self))
+        with self.shop.db.connect() as conn:
+            rows = conn.execute(
+                "select h.site_id, kind_id, before from event_horizon h join term on id = kind_id where text = %s",
+                [event],
+            )
+            site_id, kind_id, before = rows.fetchall()[0]
+            assert sum(roll_up(conn, part, site_id, kind_id, before, 10) for part in parts_before(conn, before)) == 1
 
     def receipt(self, kind: str, ago: int = 0) -> None:
         token = next(one for one in self.shop.push.arrived if one.token == self.u).notification["data"]["homing"]
@@ -180,6 +207,19 @@ PATHS = [
         {"event": "Seen"},
         lambda w: w.call("POST", "/v1/identify", {"userId": w.u, "anonymousId": w.b, "traits": {}}),
         lambda w: (w.put(), w.track("Seen", anonymous(w))),
+    ),
+    Path(
+        f"{IDENTIFY}, a merge with somebody whose events are deleted by age",
+        {"event": "Deleted"},
+        lambda w: w.call("POST", "/v1/identify", {"userId": w.u, "anonymousId": w.b, "traits": {}}),
+        lambda w: w.roll_up("Deleted"),
+    ),
+    Path(
+        "an event that came for a time from which all are deleted by age, and is deleted itself",
+        {"event": "Late"},
+        lambda w: retention.work(w.shop.db),
+        lambda w: w.track_late("Late"),
+        True,
     ),
     Path(
         f"{IDENTIFY}, a browser that gets a name",
