@@ -29,7 +29,6 @@ NAMES = {
     "term": "the dictionary: names, categories and products get their number with the first fact that has them",
     "campaign": "stands before its first message",
     "dispatch": "stands before its first message",
-    "event_rollup": "takes over what retention takes from event, so that no rule turns (test_retention_agrees)",
 }
 
 
