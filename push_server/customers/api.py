@@ -115,6 +115,18 @@ def delete_customer(
     service.erase_customer(session_of(request), external_id)
 
 
+@router.delete("/v1/customers", status_code=204)
+def delete_anonymous_customer(
+    request: Request,
+    _principal: Annotated[Principal, Depends(require(Scope.CUSTOMERS_WRITE))],
+    anonymous_id: Annotated[
+        str, Query(min_length=1, max_length=255, description="the browser's id"), AfterValidator(storable)
+    ],
+) -> None:
+    """Erase an anonymous customer likewise; 409 when the browser's id stands for a known one by now."""
+    service.erase_anonymous(session_of(request), anonymous_id)
+
+
 def _out(customer: Customer) -> CustomerOut:
     assert customer.created_at is not None
     assert customer.updated_at is not None

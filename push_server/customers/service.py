@@ -13,7 +13,7 @@ from push_server.customers.identity import lock_site, resolve_customer
 from push_server.customers.models import Customer, customer_alias
 from push_server.customers.traits import Patch, apply_patches
 from push_server.db import SiteSession
-from push_server.errors import Fault, Invalid, NotFound
+from push_server.errors import Conflict, Fault, Invalid, NotFound
 from push_server.sites.service import is_time_zone
 
 MAX_ATTRIBUTES = 300
@@ -73,6 +73,26 @@ def erase_customer(session: SiteSession, external_id: str) -> None:
     assert customer.id is not None
     erase(session.raw, session.site_id, customer.id)
     session.expunge(customer)
+
+
+def erase_anonymous(session: SiteSession, anonymous_id: str) -> None:
+    """Erase the anonymous customer whom a browser's id stands for; 404 without one.
+
+    409 where it stands for a known one: others may have used the same browser, so he is erased by his own id.
+    """
+    lock_site(session.raw, session.site_id, exclusive=True)
+    found = customers_page(session, 0, 1, None, anonymous_id)
+    if not found:
+        raise NotFound("There is no customer with this anonymous id.", code="no_such_customer")
+    if found[0].external_id is not None:
+        raise Conflict(
+            f"This browser's id stands for the customer {found[0].external_id!r}. To erase him with all his browsers,"
+            " call DELETE /v1/customers/{external_id}.",
+            code="customer_is_known",
+        )
+    assert found[0].id is not None
+    erase(session.raw, session.site_id, found[0].id)
+    session.expunge(found[0])
 
 
 def customers_page(

@@ -323,6 +323,14 @@ PATHS = [
         World.born,
     ),
     Path(
+        "DELETE /v1/customers",
+        {"event": "Seen"},
+        lambda w: w.call("DELETE", f"/v1/customers?anonymous_id={w.b}"),
+        lambda w: w.track("Seen", anonymous(w)),
+        True,
+        anonymous=True,
+    ),
+    Path(
         "DELETE /v1/customers/{external_id}",
         {"all": []},
         lambda w: w.call("DELETE", f"/v1/customers/{w.u}"),

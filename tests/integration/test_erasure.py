@@ -1,12 +1,15 @@
 """A customer is erased in every table there is, whatever tables come later, and nobody else notices."""
 
 import threading
+from datetime import timedelta
 from typing import Any
 
 import psycopg
 import pytest
 
 from push_server import clock
+from push_server.events import retention
+from push_server.sites.models import Site
 from tests.integration.ingest import NOW, Shop, shop
 
 __all__ = ["shop"]
@@ -37,32 +40,33 @@ MADE_UP |= {
 }
 
 
-def live(shop: Shop, name: str, words: str) -> int:
+def live(shop: Shop, name: str, words: str, *, anonymous: bool = False) -> int:
     """A customer with a past in every table."""
     user, browser, order = f"{name}-7c1f", f"browser-of-{name}", f"order-{name}"
+    who = {"anonymousId": browser} if anonymous else {"userId": user}
     context = {"context": {"page": {"title": words}}}
     secret = {"key": shop.secret_key}
     told: list[dict[str, Any]] = [
         {"type": "page", "anonymousId": browser, "messageId": f"m-{name}-0", "properties": {"name": words}},
-        {"type": "identify", "anonymousId": browser, "userId": user, "messageId": f"m-{name}-1",
+        {"type": "identify", "anonymousId": browser, **who, "messageId": f"m-{name}-1",
          "traits": {"w": words}},
-        {"type": "track", "userId": user, "event": "Seen", "properties": {"said": words}},
+        {"type": "track", **who, "event": "Seen", "properties": {"said": words}},
         *(
-            {"type": "track", "userId": user, "event": "Order Completed", "messageId": f"m-{name}-{again}",
+            {"type": "track", **who, "event": "Order Completed", "messageId": f"m-{name}-{again}",
              "properties": {"order_id": order, "total": 5, "note": words,
                             "products": [{"product_id": "p", "price": 5, "quantity": 1, "note": words}]}}
             for again in "23"
         ),
-        {"type": "track", "userId": user, "event": "Order Refunded", "messageId": f"m-{name}-4",
+        {"type": "track", **who, "event": "Order Refunded", "messageId": f"m-{name}-4",
          "properties": {"order_id": order, "total": 1, "note": words}},
-        {"type": "track", "userId": user, "event": "Order Refunded", "messageId": f"m-{name}-5",
+        {"type": "track", **who, "event": "Order Refunded", "messageId": f"m-{name}-5",
          "properties": {"order_id": f"never came {name}", "note": words}},
-        {"type": "track", "userId": user, "event": "Loyalty Tier Changed", "properties": {"tier": f"of {name}"}},
+        {"type": "track", **who, "event": "Loyalty Tier Changed", "properties": {"tier": f"of {name}"}},
     ]  # fmt: skip
     answer = shop.post("batch", {"batch": told, **context}, **secret)
     assert answer.status_code == 200, answer.text
     work_off_notes(shop)
-    him = int(shop.rows("select id from customer where external_id = %s", user)[0][0])
+    him = int(shop.rows("select id from customer where anonymous_id = %s", browser)[0][0])
     with shop.db.connect() as conn:
         for (table,) in conn.execute(TABLES).fetchall():
             if not conn.execute(f"select 1 from {table} where customer_id = %s", [him]).fetchall():
@@ -148,6 +152,39 @@ def test_nothing_of_the_one_and_everything_of_the_other_stays(shop: Shop, two: t
     assert shop.rows(bodies) == of_bob
     assert shop.rows("select count(*) from order_change where order_id like '%%bob'") == changes == [(2,)]
     assert shop.client.delete("/v1/customers/ada-7c1f").status_code == 404
+
+
+def test_somebody_without_a_name_is_erased_by_his_browsers_id(shop: Shop, two: tuple[int, int]) -> None:
+    _ada, bob = two
+    eve = live(shop, "eve", "what eve said", anonymous=True)
+    before, secrets = rows_of(shop, bob), ("browser-of-eve", "what eve said", "m-eve", "order-eve", "never came eve")
+    assert len(traces(shop, eve, secrets)) > 10
+    told = shop.client.delete("/v1/customers", params={"anonymous_id": "browser-of-bob"})
+    assert (told.status_code, told.json()["code"]) == (409, "customer_is_known")
+    assert shop.client.delete("/v1/customers", params={"anonymous_id": "browser-of-eve"}).status_code == 204
+    work_off_notes(shop)
+    assert traces(shop, eve, secrets) == []
+    assert rows_of(shop, bob) == before
+    assert shop.client.delete("/v1/customers", params={"anonymous_id": "browser-of-eve"}).status_code == 404
+
+
+def test_what_was_kept_of_deleted_events_goes_too(shop: Shop, two: tuple[int, int]) -> None:
+    ada, bob = two
+    with shop.db.session() as session:
+        site = session.get_one(Site, shop.site_id)
+        site.settings = {**site.settings, "retention": {"default": "2d", "events": {}}}
+    later = NOW + timedelta(days=40)
+    clock.set_source(lambda: later)
+    work_off_notes(shop)
+    retention.plan(shop.db)
+    clock.set_source(lambda: later + retention.NOTICE)
+    assert retention.work(shop.db) >= 4
+    kept = "select sum(many) from event_rollup where property = '' and customer_id = %s and site_id = %s"
+    assert shop.rows(kept, ada, shop.site_id)[0][0] >= 2
+    assert shop.client.delete("/v1/customers/ada-7c1f").status_code == 204
+    work_off_notes(shop)
+    assert traces(shop, ada, SECRETS) == []
+    assert shop.rows(kept, bob, shop.site_id)[0][0] >= 2
 
 
 def test_an_old_message_sent_again_does_not_bring_him_back(shop: Shop, two: tuple[int, int]) -> None:
