@@ -22,13 +22,14 @@ delete from order_change c where c.seq = any(%(seqs)s) and c.site_id = %(site)s 
     select 1 from orders o where o.site_id = c.site_id and o.order_id = c.order_id and o.customer_id <> %(id)s
 )
 """
-# Where the shop gave no message id, the key was drawn at random, and nobody can send it again.
+# Where the shop gave no message id, the key was drawn at random, and nobody can send it again. What is erased has an
+# empty one, so that it is not taken for such when another customer goes whom the message was of as well.
 _UNKNOWN_BODIES = """
 delete from event_body
 where seq = any(%(seqs)s) and site_id = %(site)s and message_id = replace(message_key::text, '-', '')
 """
 _BODIES = """
-update event_body set message_id = replace(message_key::text, '-', ''), properties = '{}', context = null
+update event_body set message_id = '', properties = '{}', context = null
 where seq = any(%(seqs)s) and site_id = %(site)s
 """
 

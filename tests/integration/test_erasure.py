@@ -231,6 +231,20 @@ def test_writers_wait_and_then_write_for_somebody_new(shop: Shop, two: tuple[int
     assert shop.rows("select 1 from event e left join customer c on c.id = e.customer_id where c.id is null") == []
 
 
+def test_a_message_stays_known_though_two_customers_of_it_are_erased(shop: Shop) -> None:
+    """One who returned another one's order: the return is of both."""
+    order = {"order_id": "o", "total": 5}
+    shop.send("track", {"userId": "bob", "event": "Order Completed", "messageId": "m-1", "properties": order})
+    refund = {"userId": "ada", "event": "Order Refunded", "messageId": "m-2", "properties": order}
+    shop.send("track", refund)
+    for name in ("ada", "bob"):
+        headers = {"Authorization": f"Bearer {shop.secret_key}"}
+        assert shop.client.delete(f"/v1/customers/{name}", headers=headers).status_code == 204
+    shop.send("track", refund)
+    assert shop.rows("select 1 from event union all select 1 from order_change") == []
+    assert len(shop.rows("select 1 from event_body")) == 2
+
+
 def test_the_export_has_every_table_of_his_and_nobody_elses(shop: Shop, two: tuple[int, int]) -> None:
     told = shop.client.get("/v1/customers/ada-7c1f/export")
     assert told.status_code == 200
