@@ -41,6 +41,9 @@ class Settings(BaseSettings):
     rule_timeout: float = Field(
         default=10.0, gt=0, description="Seconds that finding a segment's members may take; longer is refused."
     )
+    backfill_timeout: float = Field(
+        default=600.0, gt=0, description="Seconds that finding a segment's members in the background may take in all."
+    )
     chunk_size: int = Field(default=500, ge=1, le=5000, description="Deliveries a sending job carries.")
 
     @field_validator("push_hosts", mode="before")

@@ -6,6 +6,7 @@ from typing import Any
 from fastapi import APIRouter
 
 import push_server.audiences.api
+import push_server.audiences.backfill
 import push_server.audiences.explain_api
 import push_server.audiences.export_api
 import push_server.audiences.history_api
@@ -79,6 +80,7 @@ def ticks() -> list[Tick]:
         ("idempotency keys", 60.0, http.forget_idempotency_keys),
         ("delivery sweep", push_server.delivery.sweep.EVERY, push_server.delivery.sweep.sweep),
         ("segments", push_server.audiences.refresh.EVERY, push_server.audiences.refresh.tick),
+        ("segments in the background", push_server.audiences.backfill.EVERY, push_server.audiences.backfill.tick),
         ("events by year", push_server.events.partitions.EVERY, push_server.events.partitions.tick),
         ("retention", push_server.events.retention.PLAN_EVERY, push_server.events.retention.plan),
         ("deletion by age", push_server.events.retention.WORK_EVERY, push_server.events.retention.work),

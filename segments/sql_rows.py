@@ -55,6 +55,7 @@ class Binding:
     `everyone` says that a leaf is asked about all customers, not about those who are left of the rule's other leaves.
     `rolled_up` names the events of which some are deleted; event_rollup(kind_id, customer_id, category_id, property,
     many, first_at, last_at, total, least, greatest) has what they were added up to.
+    `is_part`: what is bound holds the facts of a part of the customers only, so that few rows of it are asked.
     """
 
     site_id: int
@@ -76,6 +77,7 @@ class Binding:
     rolled_up: Collection[str] = ()
     borders: Mapping[Rank | Rfm, Any] = field(default_factory=dict)
     everyone: bool = True
+    is_part: bool = False
 
 
 class Rows(ABC):
@@ -136,7 +138,8 @@ class Rows(ABC):
         """
         bodies, window = self.binding.event_body, self.source.window
         mine = bodies.c.seq == self.table.c.seq
-        if self.source.stream is Stream.EVENTS and window.within is None and window.start is None:
+        is_long = window.within is None and window.start is None
+        if self.source.stream is Stream.EVENTS and is_long and not self.binding.is_part:
             return bodies, mine
         return select(bodies.c.properties).where(mine).offset(0).lateral("body"), true()
 

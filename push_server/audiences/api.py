@@ -1,7 +1,6 @@
 """`/v1/segments`: stored rules, their members, and estimates; `/v1/customers/{external_id}/segments`."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import Depends, Header, Path, Query, Request, Response
@@ -9,14 +8,16 @@ from pydantic import AfterValidator, BaseModel, Field, JsonValue
 
 from push_server import clock, http
 from push_server.audiences import service
-from push_server.audiences.borders import Told, tell
+from push_server.audiences.borders import tell
 from push_server.audiences.editor import newest_only
 from push_server.audiences.estimate import estimate
 from push_server.audiences.history import Basis, PastMember, basis_at, members_at
 from push_server.audiences.instants import When, instant, past, zone_of
 from push_server.audiences.language import Spoken
-from push_server.audiences.models import Segment, SegmentState
+from push_server.audiences.models import Segment
 from push_server.audiences.rules import SiteRules
+from push_server.audiences.shapes import SegmentOut, SegmentPage
+from push_server.audiences.waiting import backfills
 from push_server.customers.service import find_customer
 from push_server.db import SiteSession
 from push_server.fields import Body, Cursor, Limit, Name, storable
@@ -63,48 +64,6 @@ class SegmentChange(Body):
 
     name: Name = NOT_GIVEN
     rule: Rule = NOT_GIVEN
-
-
-class BorderOut(BaseModel):
-    """Of the border between members and others that `rank` and `rfm` draw through everyone.
-
-    The members are told by the border as of `as_of`. While facts come in that may move it, it is found again and again,
-    and never behind by more than `at_most_late_s` seconds: 2, or six times as long as finding all borders of the site
-    takes, whichever is longer. A rule with several has the oldest.
-    """
-
-    as_of: str
-    at_most_late_s: float
-
-
-class SegmentOut(BaseModel):
-    """A segment as of `fresh_at`; `reachable` members have an active subscription.
-
-    A fact shows at most 2 s after it was accepted, and time at most 2 s after it has made a change. Rules with `rank`
-    or `rfm` depend on everyone: each customer is so soon where his own facts put him, on this or that side of a border,
-    and `border` says how late the border itself can be. Where the rule asks for `order_gap`, messages
-    within a length of time, or `within_last` or `within_next` in `where` or of a subscription, the instants at which
-    customers turn are stored first: for some seconds after the segment was made, in a large shop a minute, time can
-    show later, by six times as long as finding all members takes. While `state` is `pending` a new segment has no
-    members yet, and an edited one still those of its former rule; `fresh_at` is null until there are some.
-    """
-
-    id: str
-    name: str
-    rule: dict[str, Any]
-    sentence: str
-    size: int
-    reachable: int
-    fresh_at: str | None
-    state: str
-    progress: float
-    border: BorderOut | None
-
-
-class SegmentPage(Page):
-    """A page of segments."""
-
-    data: list[SegmentOut]
 
 
 class MemberOut(BaseModel):
@@ -161,7 +120,7 @@ class EstimateOut(BaseModel):
 
 @router.post("/v1/segments", status_code=201)
 def post_segment(body: SegmentIn, request: Request, _principal: Writer, language: Spoken) -> SegmentOut:
-    """Store a segment; the answer has its size already, unless that takes long: then its `state` is `pending`."""
+    """Store a segment; the answer has its size already, unless that takes over a second: then it is `pending`."""
     session = session_of(request)
     return _out(session, service.create_segment(session, body.name, body.rule), language)
 
@@ -209,10 +168,17 @@ def get_segment(segment_id: str, request: Request, _principal: Reader, language:
 def patch_segment(
     segment_id: str, body: SegmentChange, request: Request, _principal: Writer, language: Spoken
 ) -> SegmentOut:
-    """Change name or rule; segments that are made of this one follow."""
+    """Change name or rule; segments that are made of this one follow, and may be `pending` so long."""
     changes = body.model_dump(exclude_unset=True)
     session = session_of(request)
     return _out(session, service.change_segment(session, segment_id, changes), language)
+
+
+@router.post("/v1/segments/{segment_id}/retry")
+def post_retry(segment_id: str, request: Request, _principal: Writer, language: Spoken) -> SegmentOut:
+    """Look at once for members that could not be found; else that is tried again by itself, at `problem.retry_at`."""
+    session = session_of(request)
+    return _out(session, service.retry_segment(session, segment_id), language)
 
 
 @router.delete("/v1/segments/{segment_id}", status_code=204)
@@ -233,7 +199,10 @@ def get_members(
         str | None, Query(description="RFC 3339, not later than now; a date is its midnight in the site's zone")
     ] = None,
 ) -> MemberPage:
-    """The members now, or as of a past instant, in an order of their own that holds from page to page."""
+    """The members now, or as of a past instant, in an order of their own that holds from page to page.
+
+    409 `segment_pending` while they are being found, `segment_failed` when they could not be.
+    """
     session = session_of(request)
     at = past(as_of, "query:as_of", zone_of(session)) if as_of is not None else None
     segment, after = service.fresh_segment(session, segment_id), cursor_id(cursor)
@@ -253,7 +222,7 @@ def get_segments_of_customer(
     request: Request,
     _principal: Reader,
 ) -> MembershipList:
-    """The segments that a customer is in now."""
+    """The segments that a customer is in now; of those that are `pending` or `failed` nobody can tell."""
     session = session_of(request)
     customer = find_customer(session, external_id)
     assert customer.id is not None
@@ -273,29 +242,14 @@ def _out(session: SiteSession, segment: Segment, language: Language) -> SegmentO
 
 def _all_out(session: SiteSession, segments: Sequence[Segment], language: Language) -> list[SegmentOut]:
     rules, fresh_at = SiteRules(session, language=language), service.fresh_at(session)
-    told = tell(session, segments, fresh_at)
+    told, rows = tell(session, segments, fresh_at), backfills(session, segments)
     return [
-        _one_out(segment, fresh_at, told.get(segment.id or 0), rules.sentence(rules.parse(segment.rule)))
+        SegmentOut.of(
+            segment,
+            fresh_at,
+            sentence=rules.sentence(rules.parse(segment.rule)),
+            border=told.get(segment.id or 0),
+            backfill=rows.get(segment.id or 0),
+        )
         for segment in segments
     ]
-
-
-def _one_out(segment: Segment, fresh_at: datetime | None, border: Told | None, sentence: str) -> SegmentOut:
-    is_ready = segment.state == SegmentState.READY
-    as_of = max(filter(None, (segment.fresh_at, fresh_at if is_ready else None)), default=None)
-    return SegmentOut(
-        id=str(segment.public_id),
-        name=segment.name,
-        rule=segment.rule,
-        sentence=sentence,
-        size=segment.size or 0,
-        reachable=segment.reachable or 0,
-        fresh_at=clock.rfc3339(as_of) if as_of is not None else None,
-        state=str(segment.state),
-        progress=1.0 if is_ready else 0.0,
-        border=_border(border) if border is not None else None,
-    )
-
-
-def _border(told: Told) -> BorderOut:
-    return BorderOut(as_of=clock.rfc3339(told.as_of), at_most_late_s=round(told.at_most_late.total_seconds(), 1))

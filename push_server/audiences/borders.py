@@ -7,7 +7,7 @@ is found to have moved, only those between where it was and where it is can be w
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -21,9 +21,11 @@ from push_server.audiences.crossings import MOST, Crossings
 from push_server.audiences.models import Segment
 from push_server.audiences.program import Key, Program, reads
 from push_server.audiences.rules import SiteRules, Thresholds, evaluation
+from push_server.audiences.waiting import begin_all
 from push_server.customers.changes import Kind
 from push_server.db import SiteSession
 from push_server.errors import HomingError
+from push_server.settings import settings
 from segments.core import Rank, Rfm
 from segments.edges import edges, needs_instant
 from segments.keys import key_of
@@ -39,6 +41,8 @@ LATEST: Final = timedelta(seconds=2)
 """So late a border can be, unless finding them takes long: then it is as late as its rest, its search and a step."""
 BUDGET: Final = 0.25
 """Seconds after which a step begins to find no further border, so that changes do not wait for many of them."""
+SLOW: Final = 1.0
+"""Seconds that finding a border may take in a step; those that take longer are found in the background."""
 _PAUSE: Final = 300.0  # seconds until a border that could not be found is tried again
 
 _not_before: dict[tuple[int, str], float] = {}
@@ -90,20 +94,45 @@ def refresh(
         leaf for leaf, row in held.items() if row.is_due or _is_touched(leaf, changed, program.borders[leaf] & passed)
     }
     found = _find_due(session, program, {leaf: held[leaf] for leaf in due}, _rest(held.values()), crossed, at)
-    waiting = [_asked(leaf).key for leaf in due - found.keys() if not held[leaf].is_due]
+    waiting = [leaf for leaf in due - found.keys() if not held[leaf].is_due]
     if waiting:
-        session.sql(_MARK_DUE, {"site": session.site_id, "leaves": waiting})
+        mark_due(session, waiting)
     return {leaf: _read(leaf, row) for leaf, row in held.items()} | found
 
 
-def borders_for(session: SiteSession, rules: SiteRules, leaves: Iterable[Leaf], at: datetime) -> Thresholds:
+def borders_for(
+    session: SiteSession, rules: SiteRules, leaves: Iterable[Leaf], at: datetime, seconds: float | None = None
+) -> Thresholds:
     """The stored borders of these conditions; those that have none are found and stored.
 
-    422 when that takes too long. The caller holds the site's membership lock.
+    422 when one takes longer than `seconds`. The caller holds the site's membership lock.
     """
     leaves = set(leaves)
     borders = stored_borders(session, leaves)
-    return borders | {leaf: _find_first(session, rules, leaf, at) for leaf in leaves - borders.keys()}
+    for leaf in leaves - borders.keys():
+        row, cost = search(session, rules, leaf, at, seconds)
+        borders[leaf] = store(session, leaf, row, at, cost)
+    return borders
+
+
+def to_be_sought(session: SiteSession, leaves: Iterable[Leaf], *, due_ones: bool) -> dict[Leaf, Any]:
+    """Those of these conditions that have no border, with None, or one that is slow to find and due, with that."""
+    rows, found = _rows(session), dict[Leaf, Any]()
+    for leaf in leaves:
+        row = rows.get(_asked(leaf).key)
+        if row is None or (due_ones and row.is_due and is_slow(row)):
+            found[leaf] = None if row is None else _read(leaf, row)
+    return found
+
+
+def mark_due(session: SiteSession, leaves: Iterable[Leaf]) -> None:
+    """Have these borders found again once they have rested."""
+    session.sql(_MARK_DUE, {"site": session.site_id, "leaves": [_asked(leaf).key for leaf in leaves]})
+
+
+def is_moved_by_time(leaf: Leaf) -> bool:
+    """Whether a border can move although nothing happens."""
+    return _asked(leaf).has_edges
 
 
 def stored_borders(session: SiteSession, leaves: Iterable[Leaf]) -> dict[Leaf, Any]:
@@ -163,6 +192,9 @@ def _find_due(
         paused = (session.site_id, row.leaf)
         if timedelta(0) < at - row.found_at < rest or _not_before.get(paused, 0) > time.monotonic():
             continue
+        if is_slow(row):
+            begin_all(session, program.borders[leaf])
+            continue
         if found and time.monotonic() - began > BUDGET:
             break
         try:
@@ -170,33 +202,48 @@ def _find_due(
                 found[leaf], between = _find_again(session, rules, leaf, _read(leaf, row), at)
             crossed.add(between, program.borders[leaf])
         except (HomingError, DBAPIError) as error:
+            if getattr(error, "code", "") == "rule_too_slow":
+                session.sql(_IS_SLOW, {"site": session.site_id, "leaf": row.leaf, "cost": round(SLOW * 1000) + 1})
+                continue
             log.warning("a border of site %s stays where it was for now: %s", session.site_id, error)
             _not_before[paused] = time.monotonic() + _PAUSE
     return found
 
 
+def is_slow(row: Row[Any]) -> bool:
+    """Whether a stored border takes too long to be found while others wait."""
+    return bool(row.cost_ms > SLOW * 1000)
+
+
 def _find_again(session: SiteSession, rules: SiteRules, leaf: Leaf, old: Any, at: datetime) -> tuple[Any, list[int]]:
     """The border now, and who is between it and the old one: one more than MOST are too many."""
     began = time.perf_counter()
-    with evaluation(session):
+    with evaluation(session, min(SLOW, settings().rule_timeout)):
         *row, between = session.sql(moved_threshold(leaf, rules.binding(), at, old, MOST + 1)).one()
-    return _store(session, leaf, row, at, began), between or []
+    return store(session, leaf, row, at, _milliseconds(began)), between or []
 
 
-def _find_first(session: SiteSession, rules: SiteRules, leaf: Leaf, at: datetime) -> Any:
+def search(
+    session: SiteSession, rules: SiteRules, leaf: Leaf, at: datetime, seconds: float | None = None
+) -> tuple[Row[Any], int]:
+    """What a border over everyone is at an instant, for `store`, and what finding it took, in milliseconds."""
     began = time.perf_counter()
-    with evaluation(session):
+    with evaluation(session, seconds):
         row = session.sql(threshold(leaf, rules.binding(), at)).one()
-    return _store(session, leaf, row, at, began)
+    return row, _milliseconds(began)
 
 
-def _store(session: SiteSession, leaf: Leaf, row: Any, at: datetime, began: float) -> Any:
+def store(session: SiteSession, leaf: Leaf, row: Sequence[Any], at: datetime, cost_ms: int) -> Any:
+    """Tell members by this border from here on. The site's membership lock is held."""
     border = read_threshold(leaf, row)
     numbers = [None if number is None else str(number) for number in flat(border)]
-    cost = round((time.perf_counter() - began) * 1000)
     place = {"site": session.site_id, "leaf": _asked(leaf).key}
-    session.sql(_STORE, {**place, "border": numbers, "at": at, "cost": cost})
+    session.sql(_STORE, {**place, "border": numbers, "at": at, "cost": cost_ms})
     return border
+
+
+def _milliseconds(began: float) -> int:
+    return round((time.perf_counter() - began) * 1000)
 
 
 def _rows(session: SiteSession) -> dict[str, Row[Any]]:
@@ -222,4 +269,7 @@ _STORE = text(
     " set border = excluded.border, found_at = excluded.found_at, cost_ms = excluded.cost_ms, is_due = false"
 )
 _MARK_DUE = text("update segment_border set is_due = true where site_id = :site and leaf = any(:leaves)")
+_IS_SLOW = text(
+    "update segment_border set cost_ms = greatest(cost_ms, :cost), is_due = true where site_id = :site and leaf = :leaf"
+)
 _FORGET = text("delete from segment_border where site_id = :site and leaf = any(:leaves)")

@@ -19,7 +19,8 @@ _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "�
 def members_csv(database: Database, site_id: int, segment_id: int) -> Iterator[str]:
     """The header and the members in the order of their pages; each page is a transaction of its own.
 
-    Raises NotFound when the segment is deleted meanwhile, so that a file that breaks off does not look whole.
+    Raises NotFound when the segment is deleted meanwhile, and Conflict when its members are found anew, so that a file
+    that breaks off does not look whole.
     """
     yield _lines([_COLUMNS])
     after, is_last = 0, False

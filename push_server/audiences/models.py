@@ -31,10 +31,11 @@ from push_server.ids import uuid7
 
 
 class SegmentState(StrEnum):
-    """Usable when ready; new or edited segments are pending until their first evaluation is done."""
+    """Usable when ready; new or edited ones are pending until their first evaluation is done, else failed."""
 
     PENDING = "pending"
     READY = "ready"
+    FAILED = "failed"
 
 
 class Segment(SiteScoped, table=True):
@@ -56,6 +57,42 @@ class Segment(SiteScoped, table=True):
     created_at: datetime | None = instant_field(default=None, sa_column_kwargs={"server_default": func.now()})
     updated_at: datetime | None = instant_field(default=None, sa_column_kwargs={"server_default": func.now()})
 
+
+class Backfill(SiteScoped, table=True):
+    """A segment whose members are being found in the background, from the lowest customer id to the highest."""
+
+    __tablename__ = "segment_backfill"
+
+    id: int | None = Field(default=None, sa_column=Column(BigInteger, Identity(), primary_key=True))
+    segment_id: int = Field(
+        sa_column=Column(BigInteger, ForeignKey("segment.id", ondelete="CASCADE"), nullable=False, unique=True)
+    )
+    reached: int = Field(
+        default=0, sa_column_kwargs={"server_default": "0"}, description="members are right up to this customer id"
+    )
+    width: int = Field(description="customer ids that are asked about at once")
+    spent_ms: int = Field(
+        default=0, sa_type=BigInteger, sa_column_kwargs={"server_default": "0"}, description="in this attempt"
+    )
+    failures: int = Field(
+        default=0, sa_column_kwargs={"server_default": "0"}, description="attempts that came to nothing, in a row"
+    )
+    problem: dict[str, str] | None = Field(
+        default=None, sa_type=JSONB, description="why the last attempt failed: code, detail, since"
+    )
+    retry_at: datetime | None = instant_field(default=None, nullable=True, description="null: it is being worked on")
+
+
+# The customers whom steps judged while a segment's members were being found in the background: what is stored of them
+# is newer than what is found. Written under the site's membership lock.
+backfill_change = Table(
+    "backfill_change",
+    SQLModel.metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("backfill_id", BigInteger, ForeignKey("segment_backfill.id", ondelete="CASCADE"), nullable=False),
+    Column("customers", ARRAY(Integer), nullable=False),
+    Index("backfill_change_of_backfill", "backfill_id", "id"),
+)
 
 # Members now. Nothing ties a row to its customer: of one who was merged or erased it goes with his change note.
 segment_member = Table(

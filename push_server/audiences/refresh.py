@@ -76,7 +76,8 @@ _BEHIND = text(
     """
     select (select ticked_at from site_refresh where site_id = :site) as ticked_at,
            exists (select 1 from change_note where site_id = :site and noted_at <= :now) as notes,
-           exists (select 1 from segment where site_id = :site and is_due and state = 'ready'
-                   and fresh_at is distinct from :now) as due
+           exists (select 1 from segment s where site_id = :site and is_due and state = 'ready'
+                   and fresh_at is distinct from :now
+                   and not exists (select 1 from segment_backfill b where b.segment_id = s.id)) as due
     """
 )

@@ -6,12 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import psycopg
-from sqlalchemy import Select, Table, text
+from sqlalchemy import FromClause, Select, Table, text
+from sqlalchemy import select as select_columns
 from sqlalchemy.exc import OperationalError
 from sqlmodel import SQLModel, select
 
@@ -36,6 +37,13 @@ from segments.retention import lacking
 
 Thresholds = Mapping[Rank | Rfm, Any]
 """Borders by leaf, as `World.thresholds`."""
+
+
+class Part(NamedTuple):
+    """The customers with ids above `after`, up to `upto`: a fair share of all, since ids are as if drawn at random."""
+
+    after: int
+    upto: int
 
 
 class SiteRules:
@@ -80,10 +88,12 @@ class SiteRules:
         """The rule in one sentence."""
         return segments.sentence(rule, self.context)
 
-    def members(self, rule: segments.Rule, at: datetime, borders: Thresholds | None = None) -> Select[Any]:
+    def members(
+        self, rule: segments.Rule, at: datetime, borders: Thresholds | None = None, part: Part | None = None
+    ) -> Select[Any]:
         """A select of the `customer_id` of each member at the instant, by these borders or those of that instant.
 
-        422 when events of then are deleted.
+        Of a part of the customers only rules can be asked whose borders are given. 422 when events of then are deleted.
         """
         node = rule.lower()
         gone = lacking(everything([node], self.node), partial(self.horizons.back_from, at))
@@ -95,28 +105,33 @@ class SiteRules:
                 code="before_retention",
                 faults=[Fault("$.at", f"too far back for {names}", "before_retention")],
             )
-        return segments.compile(node, self.binding(borders), at)
+        return segments.compile(node, self.binding(borders, part), at)
 
-    def binding(self, borders: Thresholds | None = None) -> segments.Binding:
-        """The host as statements of rules need it; `borders` of leaves that are not to be found anew."""
+    def binding(self, borders: Thresholds | None = None, part: Part | None = None) -> segments.Binding:
+        """The host, or the facts of a part of its customers, as statements of rules need it.
+
+        `borders` are of leaves that are not to be found anew.
+        """
+        of_part = partial(_of_part, part=part)
         return segments.Binding(
             site_id=self.session.site_id,
             zone=self.zone,
-            customer=_table(Customer),
-            event=event,
+            customer=of_part(_table(Customer), "id"),
+            event=of_part(event),
             event_body=event_body,
-            order_value=order_value,
-            order_line=order_line,
+            order_value=of_part(order_value),
+            order_line=of_part(order_line),
             term=term,
             product=_table(Product),
-            points_value=points_value,
-            tier_change=tier_change,
+            points_value=of_part(points_value),
+            tier_change=of_part(tier_change),
             term_ids=self._term_ids,
             segment=self.node,
-            subscription=_table(Subscription),
-            messages=partial(messages, self.session.site_id),
+            subscription=of_part(_table(Subscription)),
+            messages=lambda outcome, at: of_part(messages(self.session.site_id, outcome, at)),
+            is_part=part is not None,
             borders=borders or {},
-            event_rollup=event_rollup,
+            event_rollup=of_part(event_rollup),
             rolled_up=self.horizons.before,
         )
 
@@ -157,6 +172,14 @@ class SiteRules:
 def _table(model: type[SQLModel]) -> Table:
     table: Table = model.__table__  # type: ignore[attr-defined]
     return table
+
+
+def _of_part(table: FromClause, customer: str = "customer_id", *, part: Part | None) -> FromClause:
+    """The rows of a part of the customers, found through the indexes by customer."""
+    if part is None:
+        return table
+    id = table.c[customer]
+    return select_columns(table).where(id > part.after, id <= part.upto).subquery()
 
 
 def read_uuid(text: object) -> UUID | None:

@@ -16,14 +16,18 @@ from push_server.audiences.models import Segment, SegmentState, segment_member
 from push_server.audiences.refresh import bring_up_to_date
 from push_server.audiences.rules import SiteRules, read_uuid
 from push_server.audiences.step import lock_memberships
+from push_server.audiences.waiting import backfills, begin, check_ready, end
 from push_server.audiences.whole import evaluate
 from push_server.customers.models import Customer
 from push_server.db import SiteSession, database
 from push_server.errors import Conflict, Fault, Invalid, NotFound
 from push_server.settings import settings
 
-AT_ONCE = 2.0
-"""Seconds in which the members are found before a new or edited segment is answered; if not, in the background."""
+AT_ONCE = 1.0
+"""Seconds in which the members are found before a new or edited segment is answered; if not, in the background.
+
+Others' members wait for it.
+"""
 
 
 class MemberRow(NamedTuple):
@@ -60,6 +64,18 @@ def change_segment(session: SiteSession, public_id: str, changes: dict[str, Any]
     if "rule" in changes:
         dependants = _check_dependants(session, segment)
         _evaluate_soon(session, [segment, *dependants])
+    return segment
+
+
+def retry_segment(session: SiteSession, public_id: str) -> Segment:
+    """Have members that could not be found looked for again at once; where nothing went wrong, nothing changes."""
+    _lock_edits(session)
+    segment = find_segment(session, public_id)
+    backfill = backfills(session, [segment]).get(segment.id or 0)
+    if backfill is not None and backfill.problem is not None:
+        if segment.state == SegmentState.FAILED:
+            segment.state = SegmentState.PENDING
+        begin(session, segment)
     return segment
 
 
@@ -122,7 +138,11 @@ def segments_page(session: SiteSession, after: int, limit: int) -> list[Segment]
 
 
 def member_rows(session: SiteSession, segment: Segment, after: int, limit: int) -> list[MemberRow]:
-    """Members with customer ids beyond `after`, ascending: a page stays right however members come and go."""
+    """Members with customer ids beyond `after`, ascending: a page stays right however members come and go.
+
+    409 while the segment is not ready: `segment_pending` or `segment_failed`.
+    """
+    check_ready(session, [segment])
     member = segment_member
     statement = (
         select(member.c.customer_id, col(Customer.external_id), col(Customer.anonymous_id), member.c.since)
@@ -135,12 +155,12 @@ def member_rows(session: SiteSession, segment: Segment, after: int, limit: int) 
 
 
 def segments_of_customer(session: SiteSession, customer_id: int) -> list[tuple[Segment, datetime]]:
-    """The segments that a customer is in as of now, and since when."""
+    """The segments that a customer is in as of now, and since when; those that are not ready are left out."""
     bring_up_to_date(database(), session.site_id)
     statement = (
         select_rows(Segment, segment_member.c.since)
         .join(segment_member, segment_member.c.segment_id == Segment.id)
-        .where(segment_member.c.customer_id == customer_id)
+        .where(segment_member.c.customer_id == customer_id, Segment.state == SegmentState.READY)
         .order_by(col(Segment.id))
     )
     return [(segment, since) for segment, since in session.exec(statement)]
@@ -167,14 +187,17 @@ def segment_ids(session: SiteSession, public_ids: Sequence[str], path: str) -> l
 def materialise(session: SiteSession, segment_ids: Sequence[int]) -> None:
     """Bring the stored members of segments up to this instant, so that `members_page` sees them.
 
-    Those that have not been evaluated yet are so now: 422 when that takes too long.
+    409 when those of one are not known, since they are still being found or could not be.
     """
     bring_up_to_date(database(), session.site_id)
-    pending = select_rows(Segment).where(col(Segment.id).in_(segment_ids), Segment.state == SegmentState.PENDING)
-    if session.exec(pending).first() is not None:
-        lock_memberships(session)
-        for segment in session.exec(pending.execution_options(populate_existing=True)).all():
-            evaluate(session, segment, clock.now())
+    asked = select_rows(Segment).where(col(Segment.id).in_(segment_ids)).execution_options(populate_existing=True)
+    check_ready(session, session.exec(asked).all())
+
+
+def check_not_failed(session: SiteSession, segment_ids: Sequence[int]) -> None:
+    """409 `segment_failed` when the members of one of the segments could not be found."""
+    failed = select_rows(Segment).where(col(Segment.id).in_(segment_ids), Segment.state == SegmentState.FAILED)
+    check_ready(session, session.exec(failed).all())
 
 
 def members_page(
@@ -223,15 +246,15 @@ def _evaluate_soon(session: SiteSession, edited: list[Segment]) -> None:
     deadline = time.monotonic() + AT_ONCE
     limit = settings().rule_timeout
     for segment in edited:
-        segment.state, segment.is_due = SegmentState.PENDING, True
-        session.add(segment)
-        session.flush()
+        segment.state = SegmentState.PENDING
+        begin(session, segment)
         left = deadline - time.monotonic()
         if left <= 0:
             continue
         try:
             with session.begin_nested():
                 evaluate(session, segment, clock.now(), min(left, limit))
+                end(session, segment)
         except Invalid:
             if limit <= AT_ONCE:
                 raise

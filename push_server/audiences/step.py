@@ -1,12 +1,13 @@
 """One step that brings a site's segments up to date, in one transaction: whoever dies in it has done nothing.
 
 Notes of changes are taken, and customers found whose facts cross an edge of time since the last step; of these the
-rules that can be touched are judged, and the difference is written. Those whose edges are crowded are evaluated whole.
+rules that can be touched are judged, and the difference is written. Those whose edges are crowded are evaluated whole;
+where that is not quick, it is left to the background.
 """
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -26,25 +27,26 @@ from push_server.audiences.models import Segment, SegmentState
 from push_server.audiences.program import Key, Program, program_of
 from push_server.audiences.rules import Thresholds
 from push_server.audiences.turns import Turns, forget_turns, keep_turns, turned
+from push_server.audiences.waiting import begin, remember_judged
 from push_server.audiences.whole import due_segments, evaluate
 from push_server.customers.changes import NOBODY, Kind
 from push_server.db import SiteSession
 from push_server.errors import HomingError
+from push_server.settings import settings
 from push_server.sites.models import Site
 
 log = logging.getLogger(__name__)
 
 MOST_CUSTOMERS: Final = 20_000
 """Noted in one step; what is beyond is for the next one."""
-WHOLE_BUDGET: Final = 1.0
+WHOLE_BUDGET: Final = 0.5
 """Seconds after which no further segment is evaluated whole in a step."""
+QUICK: Final = 1.0
+"""Seconds that one may take to be evaluated in a step, since others' members wait for it."""
 SLOWEST_SHARE: Final = 5
 """A segment that waits for stored instants rests this many times as long as finding its members takes."""
 SHORTEST_REST: Final = timedelta(seconds=1)
-_PAUSE: Final = 300.0  # seconds until a rule that failed is tried again
 _LOCK: Final = 3 << 56  # apart from other advisory locks
-
-_not_before: dict[int, float] = {}
 
 
 @dataclass(slots=True)
@@ -82,7 +84,6 @@ def step(session: SiteSession) -> None:
     if state.ticked_at > at or state.was_zone != state.zone:
         _start_anew(session, program)
     work = _take(session, at)
-    ready = set(session.sql(_READY, {"site": session.site_id}).scalars()) & program.rules.keys()
     keep_dates(session, program.dates, state.zone)
     change_dates(session, work.of_kind(Kind.ATTRIBUTES, Kind.EVERYTHING), state.zone)
     work.turns = keep_turns(session, program, work.changes, at)
@@ -91,8 +92,9 @@ def step(session: SiteSession) -> None:
     borders = refresh(session, program, work.keys, work.crossed, work.turns.behind | work.turns.filled, at)
     _mark_due(session, program, work, borders)
     evaluated = _evaluate_due(session, program, at, work.turns.behind)
-    members = _judge(session, program, work, ready - evaluated, borders, at, state.zone)
-    _write(session, work, members, ready | evaluated, at)
+    members = _judge(session, program, work, program.rules.keys() - evaluated, borders, at, state.zone)
+    _write(session, work, members, program.rules.keys(), at)
+    remember_judged(session, members, work.customers)
     session.sql(_DONE, {"site": session.site_id, "at": at, "zone": state.zone})
 
 
@@ -143,24 +145,28 @@ def _mark_due(session: SiteSession, program: Program, work: _Work, borders: Thre
 
 
 def _evaluate_due(session: SiteSession, program: Program, at: datetime, behind: set[int]) -> set[int]:
-    """Evaluate segments whole while the budget lasts; the others stay due. `behind` still wait for stored instants."""
+    """Evaluate segments whole while the budget lasts; the others stay due, or are left to the background.
+
+    `behind` still wait for stored instants.
+    """
     began, done = time.monotonic(), set[int]()
     _mark_behind(session, behind, at)
     for segment in due_segments(session):
         assert segment.id is not None
         if segment.id not in program.rules or _rests(segment, at, behind):
             continue
-        if _not_before.get(segment.id, 0) > time.monotonic():
+        if (segment.whole_ms or 0) > QUICK * 1000:
+            begin(session, segment)
             continue
         if done and time.monotonic() - began > WHOLE_BUDGET:
             break
         try:
             with session.begin_nested():
-                evaluate(session, segment, at)
+                evaluate(session, segment, at, min(QUICK, settings().rule_timeout))
             done.add(segment.id)
         except (HomingError, DBAPIError) as error:
-            log.warning("segment %s stays as it was for now: %s", segment.id, error)
-            _not_before[segment.id] = time.monotonic() + _PAUSE
+            log.info("the members of segment %s are found in the background: %s", segment.id, error)
+            begin(session, segment)
     return done
 
 
@@ -183,7 +189,7 @@ def _judge(
     session: SiteSession,
     program: Program,
     work: _Work,
-    segments: set[int],
+    segments: Set[int],
     borders: Thresholds,
     at: datetime,
     zone: str,
@@ -196,7 +202,7 @@ def _judge(
 
 
 def _write(
-    session: SiteSession, work: _Work, members: dict[int, npt.NDArray[np.bool_]], segments: set[int], at: datetime
+    session: SiteSession, work: _Work, members: dict[int, npt.NDArray[np.bool_]], segments: Set[int], at: datetime
 ) -> None:
     reborn = work.of_kind(Kind.EVERYTHING)
     mark_reachable(session.raw, session.site_id, work.of_kind(Kind.SUBSCRIPTION, Kind.EVERYTHING))
@@ -210,7 +216,6 @@ _FIRST = text(
     " on conflict do nothing"
 )
 _STATE = text("select ticked_at, edits, zone as was_zone, :zone as zone from site_refresh where site_id = :site")
-_READY = text("select id from segment where site_id = :site and state = 'ready'")
 _MARK_DUE = text("update segment set is_due = true where site_id = :site and id = any(:ids) and not is_due")
 _MARK_BEHIND = text(
     "update segment set is_due = true where site_id = :site and id = any(:ids) and not is_due and (fresh_at > :at or"

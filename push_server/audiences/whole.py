@@ -9,7 +9,7 @@ from sqlmodel import col
 from sqlmodel import select as select_rows
 
 from push_server.audiences.borders import borders_for, leaves_of
-from push_server.audiences.models import Segment, SegmentState, membership_change, segment_member
+from push_server.audiences.models import Backfill, Segment, SegmentState, membership_change, segment_member
 from push_server.audiences.rules import SiteRules, evaluation
 from push_server.db import Instant, SiteSession
 from push_server.subscriptions.models import Subscription, SubscriptionState
@@ -23,11 +23,12 @@ def evaluate(session: SiteSession, segment: Segment, at: datetime, seconds: floa
     assert segment.id is not None
     began = time.perf_counter()
     rules = SiteRules(session)
-    borders = borders_for(session, rules, leaves_of(rules, segment), at)
+    borders = borders_for(session, rules, leaves_of(rules, segment), at, seconds)
     found = rules.members(rules.parse(segment.rule), at, borders)
     with evaluation(session, seconds):
-        segment.size = _write_difference(session, segment.id, found, at)
-        segment.reachable = _mark_reachable(session, segment.id)
+        _write_difference(session, segment.id, found, at)
+        _mark_reachable(session, segment.id)
+        segment.size, segment.reachable = count_members(session, segment.id)
     segment.fresh_at, segment.is_due, segment.state = at, False, SegmentState.READY
     segment.rule_since = segment.rule_since or at
     segment.whole_ms = round((time.perf_counter() - began) * 1000)
@@ -36,14 +37,18 @@ def evaluate(session: SiteSession, segment: Segment, at: datetime, seconds: floa
 
 
 def due_segments(session: SiteSession) -> list[Segment]:
-    """The site's segments that wait for it, the quickest first; those that have never been evaluated come last."""
-    waiting = select_rows(Segment).where(col(Segment.is_due))
+    """The site's segments that wait for it, the quickest first; those that have never been evaluated come last.
+
+    Those that the background is at are left to it.
+    """
+    in_background = select_rows(Backfill.id).where(Backfill.segment_id == Segment.id).exists()
+    waiting = select_rows(Segment).where(col(Segment.is_due), ~in_background)
     ordered = waiting.order_by(col(Segment.whole_ms).nulls_last(), col(Segment.id))
     return list(session.exec(ordered.execution_options(populate_existing=True)))
 
 
-def _write_difference(session: SiteSession, segment_id: int, found: Any, at: datetime) -> int:
-    """One statement, so that who goes and who comes are seen at one moment; returns how many there are."""
+def _write_difference(session: SiteSession, segment_id: int, found: Any, at: datetime) -> None:
+    """One statement, so that who goes and who comes are seen at one moment."""
     stored, was, now_in = segment_member, segment_member.alias(), found.cte("now_in")
     mine, instant = literal(segment_id, BigInteger), literal(at, Instant)
     stays = select(now_in).where(now_in.c.customer_id == stored.c.customer_id).exists()
@@ -57,15 +62,22 @@ def _write_difference(session: SiteSession, segment_id: int, found: Any, at: dat
     )
     columns = ["segment_id", "customer_id", "at", "entered"]
     told = membership_change.insert().from_select(columns, changes).cte("told")
-    return int(session.sql(select(func.count()).select_from(now_in).add_cte(gone, come, told)).scalar_one())
+    session.sql(select(func.count()).select_from(now_in).add_cte(gone, come, told))
 
 
-def _mark_reachable(session: SiteSession, segment_id: int) -> int:
-    """Who has an active subscription, of all members; returns how many."""
+def count_members(session: SiteSession, segment_id: int) -> tuple[int, int]:
+    """How many are stored, and how many of them can be reached."""
+    member = segment_member.c
+    counted = select(func.count(), func.count().filter(member.reachable)).where(member.segment_id == segment_id)
+    size, reachable = session.sql(counted).one()
+    return size, reachable
+
+
+def _mark_reachable(session: SiteSession, segment_id: int) -> None:
+    """Who has an active subscription, of all members."""
     mine, reachable = segment_member.c.segment_id == segment_id, segment_member.c.reachable
     now = _is_reachable(segment_member.c.customer_id)
     session.sql(segment_member.update().where(mine, reachable != now).values(reachable=~reachable))
-    return int(session.sql(select(func.count()).select_from(segment_member).where(mine, reachable)).scalar_one())
 
 
 def _is_reachable(customer: ColumnElement[Any]) -> ColumnElement[bool]:

@@ -57,7 +57,10 @@ def get_campaign(campaign_id: str, request: Request, _principal: Reader) -> Camp
 def preview_campaign(
     campaign_id: str, request: Request, principal: Reader, body: PreviewIn | None = None
 ) -> PreviewsOut:
-    """Render the notifications for a customer, or for some members of the audience; nothing is sent."""
+    """Render the notifications for a customer, or for some members of the audience; nothing is sent.
+
+    409 `segment_pending` or `segment_failed` while the members of one of its segments are not known.
+    """
     session = session_of(request)
     campaign = service.find(session, campaign_id)
     customer = service.find_customer(session, body.customer) if body and body.customer else None
@@ -77,7 +80,10 @@ def send_test(campaign_id: str, body: TestIn, request: Request, _principal: Writ
 
 @router.post("/v1/campaigns/{campaign_id}/send", status_code=202)
 def send_campaign(campaign_id: str, request: Request, _principal: Writer) -> CampaignOut:
-    """Start sending a draft. 409 `already_sent` when it has been."""
+    """Start sending a draft. 409 `already_sent` when it has been.
+
+    While members of its segments are still being found it waits for them; 409 `segment_failed` when they could not be.
+    """
     return CampaignOut.of(service.send(session_of(request), campaign_id))
 
 

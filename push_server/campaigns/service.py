@@ -7,7 +7,7 @@ from sqlalchemy import text
 from sqlmodel import col, select
 
 from push_server import clock
-from push_server.audiences.service import materialise, segment_ids
+from push_server.audiences.service import check_not_failed, materialise, segment_ids
 from push_server.campaigns.document import CampaignIn, message_of
 from push_server.campaigns.models import Campaign, CampaignState
 from push_server.customers.models import Customer
@@ -48,11 +48,15 @@ def page(session: SiteSession, before: int | None, limit: int) -> list[Campaign]
 
 
 def send(session: SiteSession, public_id: str) -> Campaign:
-    """Start sending a draft: state and planning job in one transaction. Conflict when it has been sent."""
+    """Start sending a draft: state and planning job in one transaction. Conflict when it has been sent.
+
+    Conflict, too, when the members of one of its segments could not be found; for those still being found it waits.
+    """
     campaign = find(session, public_id, lock=True)
     if campaign.state != CampaignState.DRAFT:
         raise Conflict("This campaign has been sent already. Create another one.", code="already_sent")
     include, exclude = _audience(session, campaign.document)
+    check_not_failed(session, [*include, *exclude])
     campaign.state = CampaignState.SENDING
     campaign.sent_at = campaign.updated_at = clock.now()
     session.add(campaign)

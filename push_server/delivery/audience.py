@@ -4,27 +4,35 @@ from collections.abc import Sequence
 
 from sqlmodel import col, select
 
-from push_server.audiences.models import Segment
-from push_server.audiences.service import materialise, not_members
-from push_server.db import SiteSession
+from push_server.audiences.models import Segment, SegmentState
+from push_server.audiences.refresh import bring_up_to_date
+from push_server.audiences.service import not_members
+from push_server.db import SiteSession, database
 from push_server.delivery.models import Dispatch
 
 
-def freshen(session: SiteSession, dispatch: Dispatch) -> None:
-    """Bring the members of the dispatch's segments up to this instant."""
-    materialise(session, sorted(_stored(session, {*dispatch.include, *dispatch.exclude})))
+def freshen(session: SiteSession) -> None:
+    """Bring the members of the site's segments up to this instant."""
+    bring_up_to_date(database(), session.site_id)
+
+
+def unready(session: SiteSession, dispatch: Dispatch) -> list[Segment]:
+    """Its segments whose members are not known at the moment, since they are being found or could not be."""
+    wanted = {*dispatch.include, *dispatch.exclude}
+    return [segment for segment in _stored(session, wanted) if segment.state != SegmentState.READY]
 
 
 def left(session: SiteSession, dispatch: Dispatch, customers: Sequence[int]) -> set[int]:
     """Those of the customers who are in its audience no longer, by the stored members.
 
-    Tests go to a customer instead of an audience, and of a segment that has been deleted since nobody can tell.
+    Tests go to a customer instead of an audience; and of a segment that has been deleted since, or whose members are
+    being found anew, nobody can tell.
     """
-    if not dispatch.include or _stored(session, set(dispatch.include)) != set(dispatch.include):
+    stored = {segment.id for segment in _stored(session, set(dispatch.include))}
+    if not dispatch.include or stored != set(dispatch.include) or unready(session, dispatch):
         return set()
     return not_members(session, dispatch.include, dispatch.exclude, customers)
 
 
-def _stored(session: SiteSession, wanted: set[int]) -> set[int]:
-    found = session.exec(select(Segment.id).where(col(Segment.id).in_(wanted)))
-    return {id for id in found if id is not None}
+def _stored(session: SiteSession, wanted: set[int]) -> list[Segment]:
+    return list(session.exec(select(Segment).where(col(Segment.id).in_(wanted))))

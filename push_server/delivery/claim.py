@@ -56,7 +56,7 @@ def look_again(session: SiteSession, dispatch_id: int) -> None:
     """
     dispatch = _find(session, dispatch_id)
     if dispatch is not None:
-        freshen(session, dispatch)
+        freshen(session)
 
 
 def claim(session: SiteSession, dispatch_id: int, ids: list[int]) -> Chunk | None:

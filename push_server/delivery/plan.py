@@ -5,6 +5,7 @@ committed together. So a planner that dies loses nothing but the page in hand, a
 two planners at once take turns by the lock on the dispatch's row.
 """
 
+import logging
 from datetime import timedelta
 from typing import Final
 
@@ -16,13 +17,17 @@ from push_server.customers.identity import lock_site
 from push_server.customers.models import Customer
 from push_server.db import Database, SiteSession
 from push_server.delivery.assignment import is_held_out, variant_of
-from push_server.delivery.audience import freshen
+from push_server.delivery.audience import freshen, unready
 from push_server.delivery.message import Message
 from push_server.delivery.models import Dispatch, DispatchState
 from push_server.delivery.service import PLAN_AGAIN, enqueue_sending
 from push_server.settings import settings
 
+log = logging.getLogger(__name__)
+
 CHUNKS_A_PAGE: Final = 10
+LOOK_AGAIN: Final = timedelta(seconds=1)
+"""How long a dispatch waits at a time while members of its segments are being found."""
 SWEEP_AFTER: Final = timedelta(seconds=20)
 """How long a queued delivery may wait before its job is taken for lost; see sweep.py."""
 
@@ -54,7 +59,21 @@ def plan(database: Database, dispatch_id: int) -> None:
             if dispatch is None:
                 return
             session.bind_site(dispatch.site_id)
+            if _waits(session, dispatch):
+                return
             _plan_page(session, dispatch)
+
+
+def _waits(session: SiteSession, dispatch: Dispatch) -> bool:
+    """Whether its audience is not known yet; then the sweeper has it planned a little later."""
+    if dispatch.planned_to is None and dispatch.include:
+        freshen(session)
+    missing = unready(session, dispatch)
+    if missing:
+        dispatch.due_at = clock.now() + LOOK_AGAIN
+        session.add(dispatch)
+        log.info("dispatch %s waits for the members of segment %s", dispatch.id, missing[0].public_id)
+    return bool(missing)
 
 
 def _plan_page(session: SiteSession, dispatch: Dispatch) -> None:
@@ -77,8 +96,6 @@ def _members(session: SiteSession, dispatch: Dispatch, message: Message) -> list
     if message.customer_ids is not None:
         there = select(Customer.id).where(col(Customer.id).in_(message.customer_ids)).order_by(col(Customer.id))
         return [id for id in session.exec(there) if id is not None] if dispatch.planned_to is None else []
-    if dispatch.planned_to is None:
-        freshen(session, dispatch)
     limit = settings().chunk_size * CHUNKS_A_PAGE
     return members_page(session, dispatch.include, dispatch.exclude, dispatch.planned_to, limit)
 
