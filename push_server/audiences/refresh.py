@@ -76,7 +76,7 @@ _BEHIND = text(
     """
     select (select ticked_at from site_refresh where site_id = :site) as ticked_at,
            exists (select 1 from change_note where site_id = :site and noted_at <= :now) as notes,
-           exists (select 1 from segment s where site_id = :site and is_due and state = 'ready'
+           exists (select 1 from segment s where site_id = :site and (is_due or state = 'pending')
                    and fresh_at is distinct from :now
                    and not exists (select 1 from segment_backfill b where b.segment_id = s.id)) as due
     """

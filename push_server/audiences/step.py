@@ -7,7 +7,7 @@ where that is not quick, it is left to the background.
 
 import logging
 import time
-from collections.abc import Iterable, Set
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -84,6 +84,7 @@ def step(session: SiteSession) -> None:
     if state.ticked_at > at or state.was_zone != state.zone:
         _start_anew(session, program)
     work = _take(session, at)
+    stored = set(session.sql(_STORED, {"site": session.site_id}).scalars()) & program.rules.keys()
     keep_dates(session, program.dates, state.zone)
     change_dates(session, work.of_kind(Kind.ATTRIBUTES, Kind.EVERYTHING), state.zone)
     work.turns = keep_turns(session, program, work.changes, at)
@@ -92,8 +93,8 @@ def step(session: SiteSession) -> None:
     borders = refresh(session, program, work.keys, work.crossed, work.turns.behind | work.turns.filled, at)
     _mark_due(session, program, work, borders)
     evaluated = _evaluate_due(session, program, at, work.turns.behind)
-    members = _judge(session, program, work, program.rules.keys() - evaluated, borders, at, state.zone)
-    _write(session, work, members, program.rules.keys(), at)
+    members = _judge(session, program, work, stored - evaluated, borders, at, state.zone)
+    _write(session, work, members, stored, at)
     remember_judged(session, members, work.customers)
     session.sql(_DONE, {"site": session.site_id, "at": at, "zone": state.zone})
 
@@ -189,7 +190,7 @@ def _judge(
     session: SiteSession,
     program: Program,
     work: _Work,
-    segments: Set[int],
+    segments: set[int],
     borders: Thresholds,
     at: datetime,
     zone: str,
@@ -202,7 +203,7 @@ def _judge(
 
 
 def _write(
-    session: SiteSession, work: _Work, members: dict[int, npt.NDArray[np.bool_]], segments: Set[int], at: datetime
+    session: SiteSession, work: _Work, members: dict[int, npt.NDArray[np.bool_]], segments: set[int], at: datetime
 ) -> None:
     reborn = work.of_kind(Kind.EVERYTHING)
     mark_reachable(session.raw, session.site_id, work.of_kind(Kind.SUBSCRIPTION, Kind.EVERYTHING))
@@ -216,6 +217,7 @@ _FIRST = text(
     " on conflict do nothing"
 )
 _STATE = text("select ticked_at, edits, zone as was_zone, :zone as zone from site_refresh where site_id = :site")
+_STORED = text("select id from segment where site_id = :site")
 _MARK_DUE = text("update segment set is_due = true where site_id = :site and id = any(:ids) and not is_due")
 _MARK_BEHIND = text(
     "update segment set is_due = true where site_id = :site and id = any(:ids) and not is_due and (fresh_at > :at or"

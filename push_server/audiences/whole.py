@@ -4,7 +4,7 @@ import time
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, ColumnElement, cast, false, func, literal, select, true, union_all
+from sqlalchemy import BigInteger, Boolean, ColumnElement, cast, false, func, literal, or_, select, true, union_all
 from sqlmodel import col
 from sqlmodel import select as select_rows
 
@@ -42,7 +42,8 @@ def due_segments(session: SiteSession) -> list[Segment]:
     Those that the background is at are left to it.
     """
     in_background = select_rows(Backfill.id).where(Backfill.segment_id == Segment.id).exists()
-    waiting = select_rows(Segment).where(col(Segment.is_due), ~in_background)
+    is_due = or_(col(Segment.is_due), col(Segment.state) == SegmentState.PENDING)
+    waiting = select_rows(Segment).where(is_due, ~in_background)
     ordered = waiting.order_by(col(Segment.whole_ms).nulls_last(), col(Segment.id))
     return list(session.exec(ordered.execution_options(populate_existing=True)))
 

@@ -59,9 +59,8 @@ def plan(database: Database, dispatch_id: int) -> None:
             if dispatch is None:
                 return
             session.bind_site(dispatch.site_id)
-            if _waits(session, dispatch):
+            if not _plan_page(session, dispatch):
                 return
-            _plan_page(session, dispatch)
 
 
 def _waits(session: SiteSession, dispatch: Dispatch) -> bool:
@@ -76,7 +75,10 @@ def _waits(session: SiteSession, dispatch: Dispatch) -> bool:
     return bool(missing)
 
 
-def _plan_page(session: SiteSession, dispatch: Dispatch) -> None:
+def _plan_page(session: SiteSession, dispatch: Dispatch) -> bool:
+    """Whether there was a page to plan, and not an audience to wait for."""
+    if _waits(session, dispatch):
+        return False
     message = Message(**dispatch.message)  # type: ignore[arg-type]
     lock_site(session.raw, session.site_id)  # no customer is merged away between being read and being written
     customers = _members(session, dispatch, message)
@@ -89,6 +91,7 @@ def _plan_page(session: SiteSession, dispatch: Dispatch) -> None:
     else:
         dispatch.state = DispatchState.SENDING
     session.add(dispatch)
+    return bool(customers)
 
 
 def _members(session: SiteSession, dispatch: Dispatch, message: Message) -> list[int]:
