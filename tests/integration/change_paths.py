@@ -426,6 +426,7 @@ PATHS = [
 BESIDE = {
     "POST /v1/segments": "rules, not facts: the members of a new or edited one are found at once",
     "PATCH /v1/segments/{segment_id}": "as above",
+    "POST /v1/segments/{segment_id}/retry": "as above",
     "DELETE /v1/segments/{segment_id}": "none that another one names can be deleted",
     "POST /v1/segments/{segment_id}/export": "reads",
     "POST /v1/segments/{segment_id}/diff": "reads",

@@ -55,9 +55,9 @@ def test_every_path_notes_what_it_writes_and_turns_its_rule(
 ) -> None:
     whole: list[int | None] = []
 
-    def evaluate(session: SiteSession, segment: Segment, at: datetime) -> None:
+    def evaluate(session: SiteSession, segment: Segment, at: datetime, seconds: float) -> None:
         whole.append(segment.id)
-        evaluated(session, segment, at)
+        evaluated(session, segment, at, seconds)
 
     evaluated = step.evaluate
     monkeypatch.setattr(step, "evaluate", evaluate)
