@@ -24,7 +24,7 @@ from segments.batch_columns import (
     read_json,
 )
 from segments.core import Outcome
-from segments.history import instant, micros
+from segments.history import ALWAYS, instant, micros
 from segments.needs import Needs
 
 
@@ -38,7 +38,7 @@ def load(conn: psycopg.Connection[Any], site_id: int, customer_ids: Iterable[int
     found = fetch(conn, parts(needs), ids, parameters(site_id, needs, at))
     batch = Batch(ids, np.isin(np.arange(len(ids)), found["customers"].numbers["owner"]))
     _customers(batch, found["customers"], sorted(needs.attributes))
-    batch.events = _events(found.get("events"), found.get("bodies"), needs, len(ids))
+    batch.events = _events(found, needs, at, len(ids))
     if "rolled_up" in found:
         batch.rolled_up = _rolled_up(found["rolled_up"], sorted(needs.rolled_up), len(ids))
     if "orders" in found:
@@ -58,7 +58,10 @@ def parameters(site_id: int, needs: Needs, at: int) -> dict[str, Any]:
         "site": site_id,
         "attributes": sorted(needs.attributes),
         "order_properties": sorted(needs.orders or ()),
-        "line_properties": sorted(needs.lines or ()),
+        "line_properties": sorted((needs.lines or set()) - {"quantity"}),
+        "oldest": sorted(needs.oldest),
+        "newest": sorted(needs.newest),
+        "at": instant(at),
         **_asked("events", needs.reach, at),
         **_asked("bodies", needs.free_reach, at),
         **_properties_asked(needs),
@@ -98,15 +101,29 @@ def _customers(batch: Batch, rows: Rows, names: Sequence[str]) -> None:
     batch.attributes = {name: coded(of_everyone(f"attribute {name}"), read_json) for name in names}
 
 
-def _events(rows: Rows | None, bodies: Rows | None, needs: Needs, customers: int) -> dict[str, Happenings]:
-    if rows is None:
+def _events(rows: dict[str, Rows], needs: Needs, at: int, customers: int) -> dict[str, Happenings]:
+    if "events" not in rows:
         return {}
-    names, with_bodies = sorted(needs.reach), sorted(needs.free_reach)
-    found = {name: _happenings(part, customers) for name, part in zip(names, _by_kind(rows, len(names)), strict=True)}
+    names, with_bodies, bodies = sorted(needs.reach), sorted(needs.free_reach), rows.get("bodies")
+    ends = [
+        _beyond(rows[end], [names.index(name) for name in sorted(asked)], [needs.reach[name] for name in names], at)
+        for end, asked in (("oldest", needs.oldest), ("newest", needs.newest))
+        if asked
+    ]
+    events = rows["events"].with_more(*ends)
+    found = {name: _happenings(part, customers) for name, part in zip(names, _by_kind(events, len(names)), strict=True)}
     if bodies is not None:
         for name, part in zip(with_bodies, _by_kind(bodies, len(with_bodies)), strict=True):
             found[name].properties = _laid_beside(found[name], part, sorted(needs.events[name]))
     return found
+
+
+def _beyond(rows: Rows, places: list[int], reach: list[timedelta | None], at: int) -> Rows:
+    """Those that are not loaded anyway; `kind`, till now a place in `places`, becomes one among all names."""
+    kind = np.array(places, np.int64)[rows.numbers["kind"] - 1]
+    backs = np.array([ALWAYS if back is None else at - micros(back) for back in reach], np.int64)
+    chosen = np.flatnonzero(rows.numbers["ts"] <= backs[kind])
+    return Rows({name: column[chosen] for name, column in (rows.numbers | {"kind": kind + 1}).items()}, {})
 
 
 def _by_kind(rows: Rows, kinds: int) -> list[Rows]:

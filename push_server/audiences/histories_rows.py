@@ -40,6 +40,13 @@ class Rows:
             {name: [column[row] for row in places] for name, column in self.texts.items()},
         )
 
+    def with_more(self, *others: "Rows") -> "Rows":
+        """The rows with those of others, which have the same columns of numbers; not for texts."""
+        if not others:
+            return self
+        each = [rows.numbers for rows in (self, *others)]
+        return Rows({name: np.concatenate([numbers[name] for numbers in each]) for name in self.numbers}, {})
+
     def take(self, rows: slice) -> "Rows":
         """These rows."""
         return Rows(

@@ -53,6 +53,10 @@ def parts(needs: Needs) -> dict[str, Part]:
     found = {"customers": _customers(needs)}
     if needs.events:
         found["events"] = _EVENTS
+    if needs.oldest:
+        found["oldest"] = _OLDEST
+    if needs.newest:
+        found["newest"] = _NEWEST
     if needs.free_reach:
         found["bodies"] = _bodies(max(len(needs.events[name]) for name in needs.free_reach))
     if needs.rolled_up:
@@ -101,6 +105,21 @@ _EVENTS: Final = Part(
     "from unnest(%(events)s::text[], %(events_after)s::timestamptz[]) with ordinality as k (name, after, place)"
     + _OF_KINDS,
 )
+
+
+def _end(names: str, which: str) -> Part:
+    """For each name in the parameter and each customer one event."""
+    columns: dict[str, tuple[str, Kind]] = {**_COME, "owner": ("c.id", "id")}
+    named = (
+        f"from unnest(%({names})s::text[]) with ordinality as k (name, place)"
+        " join term t on t.site_id = %(site)s and t.what = 'event' and t.text = k.name"
+    )
+    one = f"(select ts, category_id from event where kind_id = t.id and customer_id = c.id {which} limit 1)"  # noqa: S608
+    return Part(columns, f"{named} cross join unnest({_CUSTOMERS}) as c (id) cross join lateral {one} e")
+
+
+_OLDEST: Final = _end("oldest", "order by ts")
+_NEWEST: Final = _end("newest", "and ts <= %(at)s order by ts desc")
 
 
 def _bodies(most: int) -> Part:
@@ -155,11 +174,13 @@ def _lines(free: Collection[str]) -> Part:
     columns: dict[str, tuple[str, Kind]] = {
         **_VERSION,
         "value": ("amount", "number"),
-        "quantity": ("to_jsonb(quantity)", "json"),
         "product": ("product_id", "id"),
         "category": ("category_id", "id"),
     }
-    return Part(columns | _free("line", free, "line_properties"), f"from order_line {_OF_SITE}")
+    if "quantity" in free:
+        columns["quantity"] = ("to_jsonb(quantity)", "json")
+    properties = _free("line", set(free) - {"quantity"}, "line_properties")
+    return Part(columns | properties, f"from order_line {_OF_SITE}")
 
 
 def _free(document: str, names: Collection[str], parameter: str) -> dict[str, tuple[str, Kind]]:

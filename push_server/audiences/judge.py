@@ -33,7 +33,7 @@ def judge(
     if not segments:
         return {}
     nodes = {id: program.rules[id].node for id in segments}
-    asked = needs(nodes.values(), program.segment)
+    asked = needs(nodes.values(), program.segment, for_truth=True)
     batch = load(session.raw, session.site_id, customers.tolist(), asked, micros(at))
     world = World(zone, program.segment, thresholds=borders)
     if any(program.rules[id].asks_catalogue for id in segments):

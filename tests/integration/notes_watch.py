@@ -31,7 +31,7 @@ def reads_of(session: SiteSession, rule: dict[str, Any]) -> Reads:
     whole = rules.members(parsed, _NOW).compile(session.get_bind(), compile_kwargs={"render_postcompile": True})
     conn = session.raw
     found = _depends(conn, str(whole), whole.construct_params())
-    asked = needs([parsed.lower()], rules.node)
+    asked = needs([parsed.lower()], rules.node, for_truth=True)
     given = parameters(session.site_id, asked, micros(_NOW)) | {"customers": "{1}"}
     for table, columns in _depends(conn, statement(parts(asked)), given).items():
         found.setdefault(table, set()).update(columns)

@@ -309,7 +309,7 @@ class Shop:
         asked = [leaf for leaf in everything([lowered], rules.node) if isinstance(leaf, core.Rank | core.Rfm)]
         rows = {leaf: session.sql(threshold(leaf, rules.binding(), at)).one() for leaf in asked}
         thresholds = {leaf: read_threshold(leaf, row) for leaf, row in rows.items()}
-        batch = load(session.raw, self.site_id, self.names, needs([lowered], rules.node), instant)
+        batch = load(session.raw, self.site_id, self.names, needs([lowered], rules.node, for_truth=True), instant)
         world = World(ZONE, rules.node, CATALOGUE, LIFESPANS, thresholds)
         columns = evaluate({"": lowered}, batch, world, instant)[""]
         in_turn = [place for place in range(len(batch)) if holds(lowered, batch.history(place), world, instant)]

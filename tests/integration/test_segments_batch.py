@@ -67,7 +67,7 @@ ALL = {
         {"event": "Product Viewed", "where": {"category": {"eq": "dog"}}, "within": "30d"},
         {"event": "Searched"},
         {"event": "Order Completed", "sum": {"of": "revenue", "gte": 1}},
-        {"bought": {"category": {"eq": "dog"}}},
+        {"bought": {"category": {"eq": "dog"}, "quantity": {"gte": 1}}},
         {"attribute": "tall", "gte": 1},
         {"attribute": "none", "exists": True},
         {"points": {"balance": {"gte": 1}}},
