@@ -74,6 +74,9 @@ from segments.sql_values import Truth, Value, among, holds
 _MOST_SETS = 20
 """Sets of ids that are united to start from; with more of them, planning takes longer than reading all customers."""
 
+_OfIds = Happened | Member | Message | Subscribed
+"""Leaves that a set of ids stands for."""
+
 _IDS: dict[type[Happened], Callable[[Any, Binding, datetime], Ids]] = {
     Fold: ids_of,
     Edge: ids_of,
@@ -130,9 +133,10 @@ class _Tree:
     def __init__(self, compiler: _Compiler, node: Node, customer: FromClause) -> None:
         self.compiler, self.node, self.customer = compiler, node, customer
         self.binding, self.at = compiler.binding, compiler.at
-        self.joined: dict[Node, _Joined] = {}
+        self.joined: dict[tuple[Node, FromClause], _Joined] = {}
         self.base: FromClause = self.customer
         self.id: Any = self.customer.c.id
+        self.asked = self.base
 
     def select(self) -> Select[Any]:
         self._choose_base()
@@ -154,12 +158,12 @@ class _Tree:
             found = self._covering(part)
             if 0 < len(found) <= _MOST_SETS:
                 self.base = _united(found) if found[1:] else found[0]
-                self.id = self.base.c.customer_id
+                self.asked, self.id = self.base, self.base.c.customer_id
                 return
 
     def _covering(self, node: Node) -> list[FromClause]:
         """Sets of ids that together hold everyone for whom the node is true; none where there are no such sets."""
-        if isinstance(node, Happened | Member | Message | Subscribed):
+        if isinstance(node, _OfIds):
             joined = self._join(node)
             return [] if joined.opposite else [joined.ids]
         if isinstance(node, And):
@@ -172,7 +176,7 @@ class _Tree:
     def truth(self, node: Node) -> Truth:
         """The node as a condition on the rows that are joined."""
         if isinstance(node, And):
-            return and_(true(), *map(self.truth, node.children))
+            return and_(true(), *self._all(node))
         if isinstance(node, Or):
             return or_(false(), *map(self.truth, node.children))
         if isinstance(node, Not):
@@ -187,22 +191,37 @@ class _Tree:
         hit = joined.ids.c.customer_id
         return hit.is_(None) if joined.opposite else hit.is_not(None)
 
-    def _join(self, leaf: Happened | Member | Message | Subscribed) -> _Joined:
-        if leaf not in self.joined:
-            if isinstance(leaf, Member):
-                self.joined[leaf] = _Joined(self.compiler.segment(leaf.segment).alias(), opposite=False)
-            elif isinstance(leaf, Message | Subscribed):
-                self.joined[leaf] = _Joined(self._asked(reached(leaf, self.binding, self.at)), opposite=False)
-            else:
-                binding = replace(self.binding, everyone=self.base is self.customer)
-                ids = _IDS[type(leaf)](leaf, binding, self.at)
-                self.joined[leaf] = _Joined(self._asked(ids.select), ids.opposite)
-        return self.joined[leaf]
+    def _all(self, node: And) -> list[Truth]:
+        """Where the base is known, a leaf of an `all` within it narrows whom its other leaves are asked about."""
+        parts, before = conjuncts(node), self.asked
+        if before is not self.customer:
+            asked = (self._join(part) for part in sorted(parts, key=_width) if isinstance(part, _OfIds))
+            self.asked = next((each.ids for each in asked if not each.opposite), before)
+        truths = [self.truth(part) for part in parts]
+        self.asked = before
+        return truths
 
-    def _asked(self, ids: Select[Any]) -> CTE:
+    def _join(self, leaf: _OfIds) -> _Joined:
+        """A leaf's ids, of those who are asked about or of more."""
+        for asked in (self.customer, self.base, self.asked):
+            if (leaf, asked) in self.joined:
+                return self.joined[leaf, asked]
+        made = self.joined[leaf, self.asked] = self._made(leaf)
+        return made
+
+    def _made(self, leaf: _OfIds) -> _Joined:
+        if isinstance(leaf, Member):
+            return _Joined(self.compiler.segment(leaf.segment).alias(), opposite=False)
+        if isinstance(leaf, Message | Subscribed):
+            return _Joined(self._of_asked(reached(leaf, self.binding, self.at)), opposite=False)
+        binding = replace(self.binding, everyone=self.asked is self.customer)
+        ids = _IDS[type(leaf)](leaf, binding, self.at)
+        return _Joined(self._of_asked(ids.select), ids.opposite)
+
+    def _of_asked(self, ids: Select[Any]) -> CTE:
         """Once the base is known, nobody else is asked: gathering many customers' rows costs more than finding them."""
-        if self.base is not self.customer:
-            ids = ids.where(ids.selected_columns.customer_id.in_(select(self.id)))
+        if self.asked is not self.customer:
+            ids = ids.where(ids.selected_columns.customer_id.in_(select(self.asked.c.customer_id)))
         return ids.cte()
 
     def _attribute(self, leaf: Attribute) -> Truth:

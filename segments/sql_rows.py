@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Self
 
@@ -33,6 +33,7 @@ from segments.names import ORDER_VALUE
 from segments.sql_values import Truth, Value, among, as_number, holds
 
 MICROS = 1_000_000
+_LONG = timedelta(days=120)
 _NO_TERM = 0  # dictionary ids begin at 1
 _INSTANT = DateTime(timezone=True)
 
@@ -178,9 +179,12 @@ class _Versions(Rows):
     def in_order(self) -> Self:
         """Nearly every order of a window is a group of its own, and a hash table of so many costs more than their rows.
 
-        The planner thinks otherwise. Told the order, it takes the customers' index, or sorts where the window is short.
+        The planner thinks otherwise. Told the order, it takes the customers' index. For a short window that is the
+        longer way, and hash tables are small; where it holds all there is, the planner finds it out.
         """
-        if self.binding.everyone and not self._where:
+        window = self.source.window
+        long = window.within is None or window.within >= _LONG
+        if self.binding.everyone and long and not self._where:
             rows = select(self.table).where(*self._limits()).order_by(self.table.c.customer_id)
             self._take(rows.offset(0))  # which keeps the planner from forgetting the order
         return self

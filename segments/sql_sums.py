@@ -6,33 +6,49 @@ Nothing can overflow: a site has fewer than 2^30 rows of one customer.
 """
 
 from decimal import Decimal
+from typing import Any, Final
 
-from sqlalchemy import BigInteger, Integer, case, cast, func, literal, literal_column
+from sqlalchemy import BigInteger, literal
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
 
 from segments.core import Op
 from segments.sql_values import Truth, Value, compared
 
-_HALF = 32
-_MOST = 2**63 - 1
+_MOST: Final = 2**63 - 1
+
+
+class _Whole(FunctionElement[int]):
+    """One text, since a tree of its twenty operators takes longer to build than some rules to run."""
+
+    type = BigInteger()
+    inherit_cache = True
+
+
+_UPPER: Final = "sum(({value} >> 32)::integer)"
+_LOWER: Final = "(sum((({value} & 4294967295) - 2147483648)::integer) + count(*) * 2147483648)"
+_CARRIED: Final = f"({_UPPER} + ({_LOWER} >> 32))"
+_SQL: Final = (
+    f"case when {_UPPER} between -1073741824 and 1073741823 then ({_UPPER} << 32) + {_LOWER}"
+    f" when {_CARRIED} >= 2147483648 then {_MOST} when {_CARRIED} < -2147483648 then -{_MOST} - 1"
+    f" else {_CARRIED} * 4294967296 + ({_LOWER} & 4294967295) end"
+)
 
 
 def whole(value: Value) -> Value:
-    """The sum of a bigint that is never null, as one bigint; the last of them where it is none.
+    """The sum of a bigint that is never null, as one bigint; the last one on its side where it is none.
 
     Lower halves fit into 32 bits as signed numbers, so 2^31 is taken from each and added again. Nearly all sums are
     small enough to be put together without looking at carries: the first case costs a quarter of the others.
     """
-    mask, sign, bits = _big(2**_HALF - 1), _big(2 ** (_HALF - 1)), literal_column(str(_HALF), Integer)
-    upper = func.sum(cast(value.op(">>")(bits), Integer))
-    lower = func.sum(cast(value.op("&")(mask) - sign, Integer)) + func.count() * sign
-    carried, rest = upper + lower.op(">>")(bits), lower.op("&")(mask)
-    small = 2 ** (_HALF - 2)
-    return case(
-        (upper.between(_big(-small), _big(small - 1)), upper.op("<<")(bits) + lower),
-        (carried >= _big(2 ** (_HALF - 1)), _big(_MOST)),
-        (carried < _big(-(2 ** (_HALF - 1))), _big(-_MOST)),
-        else_=carried * _big(2**_HALF) + rest,
-    )
+    return _Whole(value)
+
+
+@compiles(_Whole)
+def _whole_sql(element: _Whole, compiler: SQLCompiler, **options: Any) -> str:
+    (value,) = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"({_SQL.format(value=value)})"
 
 
 def sum_compared(op: Op, value: Value, operands: list[Decimal]) -> Truth | None:
@@ -40,7 +56,3 @@ def sum_compared(op: Op, value: Value, operands: list[Decimal]) -> Truth | None:
     if any(each != each.to_integral_value() or abs(each) >= _MOST for each in operands):
         return None
     return compared(op, whole(value), [literal(int(each), BigInteger) for each in operands])
-
-
-def _big(number: int) -> Value:
-    return literal_column(f"({number})", BigInteger)

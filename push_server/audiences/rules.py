@@ -195,7 +195,8 @@ def read_uuid(text: object) -> UUID | None:
 # Rules join large sets of customers. After a bulk load, before statistics are gathered, the planner takes the sets for
 # tiny and would loop over one for each row of another: minutes instead of milliseconds. Hash and merge joins never do.
 _TUNED = text(
-    "select set_config('statement_timeout', :timeout, true), set_config('jit', 'off', true),"
+    "select current_setting('statement_timeout'),"
+    " set_config('statement_timeout', :timeout, true), set_config('jit', 'off', true),"
     " set_config('enable_nestloop', 'off', true),"
     " set_config('plan_cache_mode', 'force_custom_plan', true), set_config('work_mem', '64MB', true)"
 )
@@ -208,8 +209,7 @@ def evaluation(session: SiteSession, seconds: float | None = None) -> Iterator[N
     One that somebody cancels before its time is up stays the OperationalError that it is.
     """
     seconds = settings().rule_timeout if seconds is None else seconds
-    before = session.sql(text("select current_setting('statement_timeout')")).scalar_one()
-    session.sql(_TUNED, {"timeout": f"{max(1, math.ceil(seconds * 1000))}ms"})
+    before = session.sql(_TUNED, {"timeout": f"{max(1, math.ceil(seconds * 1000))}ms"}).scalar_one()
     began = time.monotonic()
     try:
         yield
