@@ -127,7 +127,7 @@ def _delete(kept: Kept, console: Console) -> None:
         path = Path(f"/proc/{conn.info.backend_pid}/schedstat")
         used, began, gone, many = int(path.read_text().split()[0]), time.monotonic(), 0, retention.BATCH
         longest = 0.0
-        while many == retention.BATCH and gone < 1_000_000:
+        while many == retention.BATCH:
             started = time.monotonic()
             with conn.transaction():
                 many = roll_up(conn, "event_older", kept.site_id, kind, before, retention.BATCH)

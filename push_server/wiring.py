@@ -26,6 +26,7 @@ import push_server.events.ingest
 import push_server.events.partitions
 import push_server.events.read_api
 import push_server.events.retention
+import push_server.events.retention_api
 import push_server.loyalty.api
 import push_server.loyalty.happenings
 import push_server.loyalty.program_api
@@ -58,6 +59,7 @@ def routers() -> list[APIRouter]:
         push_server.subscriptions.api.router,
         push_server.events.read_api.router,
         push_server.events.export_api.router,
+        push_server.events.retention_api.router,
         push_server.audiences.explain_api.router,
         push_server.audiences.export_api.router,
         push_server.audiences.history_api.router,

@@ -31,7 +31,8 @@ WORK_EVERY: Final = 2.0
 """Seconds between two ticks."""
 BUDGET: Final = 1.0
 """Seconds that one tick works, and the batch that it has begun; one batch is always done, so that it gets on."""
-BATCH: Final = 5_000
+BATCH: Final = 2_000
+"""Events a transaction: it holds the lock for which a merge of customers waits, some 50 ms."""
 NOTICE: Final = timedelta(minutes=15)
 STEP: Final = timedelta(days=1)
 """A horizon moves by no less: each batch writes the sums of its customers anew."""

@@ -42,15 +42,16 @@ class Retention:
 
     def of(self, name: str) -> timedelta | None:
         """How long events of this name are kept; None: for ever."""
-        if name in KEPT_FOR_EVER:
-            return None
-        written = self.events.get(name, self.default)
-        read = None if written is None else read_duration(written)
+        read = read_duration(self.written_of(name) or "")
         return None if read is None else read.length
+
+    def written_of(self, name: str) -> str | None:
+        """The same as the shop wrote it."""
+        return None if name in KEPT_FOR_EVER else self.events.get(name, self.default)
 
     def words(self, name: str) -> str:
         """`for 400d`, as it was written."""
-        written = self.events.get(name, self.default)
+        written = self.written_of(name)
         return "for ever" if written is None else f"for {written}"
 
     def written(self) -> dict[str, Any]:

@@ -138,6 +138,15 @@ def test_old_events_go_with_their_bodies_and_are_still_counted(api: Api, db: Dat
     assert api.estimate({**VIEW, "where": {"category": {"eq": "cat"}}})["size"] == 1
     assert api.estimate({**VIEW, "last": {"before": "200d"}})["size"] == 1
     assert api.estimate({"event": "Order Completed"})["size"] == 1
+    assert api.call("GET", "/v1/site/retention")["data"] == [
+        {
+            "event": "Product Viewed",
+            "kept": "200d",
+            "deleted_before": clock.rfc3339(NOW - 200 * DAY - timedelta(hours=1)),
+            "done_before": clock.rfc3339(NOW - 200 * DAY - timedelta(hours=1)),
+            "deleted": 3,
+        }
+    ]
     told = api.call("GET", f"/v1/segments/{often['id']}/explain/ada")["tree"]
     assert (told["truth"], told["observed"]) == (True, 4)
     view(api, "bob", DAY, price=1)
