@@ -31,9 +31,12 @@ class Happenings(World):
         self.recent: deque[int] = deque(maxlen=200)
 
     def happen(self) -> None:
-        """One thing, at an instant around now."""
+        """One thing, at an instant around now. What the shop's world does to the database itself is left out."""
         self.now = clock.now()
-        super().happen()
+        self.number += 1
+        often = [self.event, self.event, self.event, self.order, self.order]
+        rare = [self.refund, self.lot, self.tier, self.trait, self.opt, self.merge, self.erase, self.product]
+        self.random.choice([*often, *rare])()
         if self.random.random() < 0.02:
             self.push.script[self.who()].append(Answer(410))
 
