@@ -103,18 +103,18 @@ def test_a_customers_own_order_counts_at_once_and_moves_the_border_later(api: Ap
     made, other = api.segment("best", best)["id"], api.segment("the others", {"not": best})["id"]
     assert (names(api, made), names(api, other)) == ({"d", "e"}, {"a", "b", "c"})
     with db.connect() as conn:
-        conn.execute("update segment_border set cost_ms = 1500")  # so it rests for 6 s, and is at most 9 s late
+        conn.execute("update segment_border set cost_ms = 800")  # so it rests for 3.2 s, and is at most 4.8 s late
     at(NOW + timedelta(seconds=1))
     api.order("a", NOW + timedelta(seconds=1), order_id="more", revenue=40)
     assert names(api, made) == {"a", "d", "e"}, "a by his own order, and the border of 40 is as it was"
     found = api.call("GET", f"/v1/segments/{made}")
-    assert found["border"] == {"as_of": "2026-03-01T12:00:00Z", "at_most_late_s": 9.0}
+    assert found["border"] == {"as_of": "2026-03-01T12:00:00Z", "at_most_late_s": 4.8}
     assert found["fresh_at"] == "2026-03-01T12:00:01Z"
-    at(NOW + timedelta(seconds=6))
+    at(NOW + timedelta(seconds=4))
     assert (names(api, made), names(api, other)) == ({"a", "e"}, {"b", "c", "d"})
     assert api.members(made)["a"] == "2026-03-01T12:00:01Z"
     found = api.call("GET", f"/v1/segments/{made}")
-    assert found["border"] == {"as_of": "2026-03-01T12:00:06Z", "at_most_late_s": 2.0}
+    assert found["border"] == {"as_of": "2026-03-01T12:00:04Z", "at_most_late_s": 2.0}
     at(NOW + timedelta(hours=1))
     assert api.call("GET", "/v1/segments")["data"][1]["border"]["as_of"] == "2026-03-01T13:00:00Z", "nothing moved it"
 

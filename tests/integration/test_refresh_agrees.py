@@ -172,6 +172,7 @@ def unresting(monkeypatch: pytest.MonkeyPatch) -> None:
     """However slow the machine is, each step finds every border that is due."""
     monkeypatch.setattr(borders, "SHARE", 0)
     monkeypatch.setattr(borders, "BUDGET", 60)
+    monkeypatch.setattr(borders, "SLOW", 60)
 
 
 @pytest.fixture
