@@ -73,15 +73,21 @@ def store_hundred(kept: Kept) -> float:
         _stored(kept, number, where)
     deadline = time.monotonic() + PATIENCE
     with kept.database.connect(autocommit=True) as conn:
-        while conn.execute("select exists (select 1 from segment where state <> 'ready')").fetchall()[0][0]:
+        while conn.execute(_WAITING).fetchall()[0][0]:
             if time.monotonic() > deadline:
                 raise RuntimeError("the segments of the benchmark do not become ready")
             for name, _seconds, tick in ticks():
                 if name.startswith("segments"):
                     tick(kept.database)
         took = time.perf_counter() - began
-        conn.execute("vacuum (analyze) segment_member, membership_change, segment")
+        conn.execute("vacuum (analyze) segment_member, membership_change, segment, customer_turn")
     return took
+
+
+_WAITING = (
+    "select exists (select 1 from segment where state <> 'ready')"
+    " or exists (select 1 from timed_leaf where filled_to is not null)"
+)
 
 
 def _stored(kept: Kept, number: int, where: dict[str, Any]) -> Segment:
@@ -94,7 +100,7 @@ def clean(kept: Kept) -> None:
     with kept.database.connect() as conn:
         conn.execute(
             "truncate segment, segment_member, membership_change, change_note, customer_due, site_refresh,"
-            " segment_border cascade"
+            " segment_border, timed_leaf, customer_turn cascade"
         )
         take_back(conn)
 

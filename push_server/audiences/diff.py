@@ -6,16 +6,50 @@ customer).
 
 from collections.abc import Collection, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import psycopg
 
+from push_server.audiences.histories_rows import array_numbers, spelled
+from push_server.audiences.histories_sql import Kind
+
 Numbers = npt.NDArray[np.int64]
 Conn = psycopg.Connection[Any]
 
 _SHIFT = 32
+_KINDS: Final[tuple[Kind, Kind]] = ("number", "id")
+
+# Arrays go through subqueries and rows are looked up one by one, so that the planner always goes by the customers' and
+# the members' indexes: it would weigh thousands of pairs against its statistics, and rather read everybody.
+_STORED: Final = (
+    "select array_agg(segment_id), array_agg(customer_id) from segment_member"
+    " where customer_id = any((select %s::int[])::int[])"
+)
+_COUNTED: Final = "select segment_id, count(*), count(*) filter (where reachable) from changed group by segment_id"
+_LEAVE: Final = f"""
+    with changed as (
+        delete from segment_member where ctid = any(array(
+            select m.ctid from unnest(%s::bigint[], %s::int[]) as u (segment_id, customer_id) cross join lateral
+            (select ctid from segment_member where segment_id = u.segment_id and customer_id = u.customer_id offset 0) m
+        )) returning segment_id, reachable
+    ) {_COUNTED}
+"""  # noqa: S608
+_ENTER: Final = f"""
+    with reached as materialized (
+        select customer_id from subscription where customer_id = any((select %s::int[])::int[]) and site_id = %s
+        and state = 'active'
+    ), changed as (
+        insert into segment_member (segment_id, customer_id, since, reachable)
+        select segment_id, customer_id, %s, customer_id in (select customer_id from reached)
+        from unnest(%s::bigint[], %s::int[]) as u (segment_id, customer_id) returning segment_id, reachable
+    ) {_COUNTED}
+"""  # noqa: S608
+_TELL: Final = (
+    "insert into membership_change (segment_id, customer_id, at, entered) select segment_id, customer_id, %s, %s"
+    " from unnest(%s::bigint[], %s::int[]) as u (segment_id, customer_id)"
+)
 
 
 class Diff:
@@ -25,12 +59,20 @@ class Diff:
         """Read what is stored; `customers` ascending. The site's membership lock is held."""
         self._conn, self._site_id, self._customers = conn, site_id, customers
         self._segments = np.array(sorted(segments), np.int64)
-        rows = conn.execute(
-            "select segment_id, customer_id from segment_member where customer_id = any(%s) and segment_id = any(%s)",
-            [customers.tolist(), self._segments.tolist()],
-            binary=True,
-        ).fetchall()
-        self._stored = self._pairs(rows)
+        self._stored = self._read()
+
+    def _read(self) -> Numbers:
+        with self._conn.cursor(binary=True) as cursor:
+            cursor.execute(_STORED, [spelled(self._customers)])
+            result = cursor.pgresult
+            assert result is not None
+            raw = [result.get_value(0, place) for place in range(2)]
+        segments, customers = (
+            np.empty(0, np.int64) if each is None else array_numbers(each, kind)
+            for each, kind in zip(raw, _KINDS, strict=True)
+        )
+        mine = np.isin(segments, self._segments)
+        return np.sort((np.searchsorted(self._segments, segments[mine]) << _SHIFT) + customers[mine])
 
     def write(self, members: Mapping[int, npt.NDArray[np.bool_]], at: datetime, reborn: Collection[int]) -> None:
         """`members` tells for each of the segments which of the customers are in it at `at`; others stay as stored.
@@ -44,51 +86,52 @@ class Diff:
         entered, left = np.setdiff1d(found, stored), np.setdiff1d(stored, found)
         now = np.union1d(np.setdiff1d(self._stored, left), entered)
         since = self._tell(entered, left, now, at, np.array(sorted(reborn), np.int64))
-        self._apply(entered, left, since)
+        self._apply(entered, left, at)
+        if since:
+            self._keep_since(since)
 
-    def _apply(self, entered: Numbers, left: Numbers, since: list[datetime]) -> None:
+    def _apply(self, entered: Numbers, left: Numbers, at: datetime) -> None:
         deltas: dict[int, list[int]] = {}
         if len(left):
-            rows = self._conn.execute(
-                "delete from segment_member m using unnest(%s::bigint[], %s::int[]) as u(segment_id, customer_id)"
-                " where m.segment_id = u.segment_id and m.customer_id = u.customer_id"
-                " returning m.segment_id, m.reachable",
-                self._split(left),
-            )
-            _count(deltas, rows.fetchall(), -1)
+            rows = self._conn.execute(_LEAVE, self._split(left)).fetchall()
+            deltas = {segment_id: [-many, -reachable] for segment_id, many, reachable in rows}
         if len(entered):
-            rows = self._conn.execute(
-                "insert into segment_member (segment_id, customer_id, since, reachable)"
-                " select segment_id, customer_id, since, exists (select 1 from subscription s"
-                " where s.customer_id = u.customer_id and s.site_id = %s and s.state = 'active')"
-                " from unnest(%s::bigint[], %s::int[], %s::timestamptz[]) as u(segment_id, customer_id, since)"
-                " returning segment_id, reachable",
-                [self._site_id, *self._split(entered), since],
-            )
-            _count(deltas, rows.fetchall(), 1)
+            customers = spelled(np.unique(entered & ((1 << _SHIFT) - 1)))
+            rows = self._conn.execute(_ENTER, [customers, self._site_id, at, *self._split(entered)]).fetchall()
+            for segment_id, many, reachable in rows:
+                size, reach = deltas.get(segment_id, (0, 0))
+                deltas[segment_id] = [size + many, reach + reachable]
         _add_counts(self._conn, self._site_id, deltas)
 
-    def _tell(self, entered: Numbers, left: Numbers, now: Numbers, at: datetime, reborn: Numbers) -> list[datetime]:
-        """Write the changes; returns since when those who entered are in.
+    def _keep_since(self, since: dict[int, datetime]) -> None:
+        """Some who entered have been in for longer."""
+        pairs = np.array(list(since), np.int64)
+        self._conn.execute(
+            "update segment_member m set since = u.since"
+            " from unnest(%s::bigint[], %s::int[], %s::timestamptz[]) as u(segment_id, customer_id, since)"
+            " where m.segment_id = u.segment_id and m.customer_id = u.customer_id",
+            [*self._split(pairs), list(since.values())],
+        )
+
+    def _tell(
+        self, entered: Numbers, left: Numbers, now: Numbers, at: datetime, reborn: Numbers
+    ) -> dict[int, datetime]:
+        """Write the changes; returns since when those are in who entered, if not since `at`.
 
         Of `reborn` customers it is the told changes that must end where the memberships do, since a merge hands the
         changes of the one who goes to the one who stays.
         """
-        since = dict.fromkeys(entered.tolist(), at)
+        since = dict[int, datetime]()
         come, gone = entered[~self._is_of(entered, reborn)], left[~self._is_of(left, reborn)]
         if len(reborn):
             told_in, told_since = self._told(reborn)
             since.update((pair, told_since[pair]) for pair in entered.tolist() if pair in told_since)
             mine = now[self._is_of(now, reborn)]
             come, gone = np.union1d(come, np.setdiff1d(mine, told_in)), np.union1d(gone, np.setdiff1d(told_in, mine))
-        pairs = np.concatenate([gone, come])
-        if len(pairs):
-            self._conn.execute(
-                "insert into membership_change (segment_id, customer_id, at, entered) select segment_id, customer_id,"
-                " %s, entered from unnest(%s::bigint[], %s::int[], %s::bool[]) as u(segment_id, customer_id, entered)",
-                [at, *self._split(pairs), [False] * len(gone) + [True] * len(come)],
-            )
-        return list(since.values())
+        for pairs, has_entered in ((gone, False), (come, True)):
+            if len(pairs):
+                self._conn.execute(_TELL, [at, has_entered, *self._split(pairs)])
+        return since
 
     def _told(self, customers: Numbers) -> tuple[Numbers, dict[int, datetime]]:
         """The memberships of customers as their latest changes tell them, and since when."""
@@ -105,8 +148,8 @@ class Diff:
         found = np.array(rows, np.int64).reshape(-1, 2)
         return (np.searchsorted(self._segments, found[:, 0]) << _SHIFT) + found[:, 1]
 
-    def _split(self, pairs: Numbers) -> list[list[int]]:
-        return [self._segments[pairs >> _SHIFT].tolist(), (pairs & ((1 << _SHIFT) - 1)).tolist()]
+    def _split(self, pairs: Numbers) -> list[str]:
+        return [spelled(self._segments[pairs >> _SHIFT]), spelled(pairs & ((1 << _SHIFT) - 1))]
 
     def _place(self, segment_id: int) -> int:
         return int(np.searchsorted(self._segments, segment_id))
@@ -127,13 +170,6 @@ def mark_reachable(conn: Conn, site_id: int, customers: Collection[int]) -> None
     for segment_id, reachable in rows.fetchall():
         deltas.setdefault(segment_id, [0, 0])[1] += 1 if reachable else -1
     _add_counts(conn, site_id, deltas)
-
-
-def _count(deltas: dict[int, list[int]], rows: list[tuple[int, bool]], step: int) -> None:
-    for segment_id, reachable in rows:
-        delta = deltas.setdefault(segment_id, [0, 0])
-        delta[0] += step
-        delta[1] += step * reachable
 
 
 def _add_counts(conn: Conn, site_id: int, deltas: dict[int, list[int]]) -> None:

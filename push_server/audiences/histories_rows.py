@@ -59,9 +59,8 @@ def fetch(
     conn: psycopg.Connection[Any], parts: Mapping[str, Part], ids: Numbers, parameters: Mapping[str, Any]
 ) -> dict[str, Rows]:
     """The rows of each part that are of these customers: ids, ascending."""
-    customers = "{" + ",".join(map(str, ids.tolist())) + "}"
     with conn.cursor(binary=True) as cursor:
-        cursor.execute(statement(parts), {**parameters, "customers": customers})
+        cursor.execute(statement(parts), {**parameters, "customers": spelled(ids)})
         result = cursor.pgresult
         assert result is not None
         raw = iter([result.get_value(0, place) for place in range(result.nfields)])
@@ -80,6 +79,11 @@ def _rows(part: Part, raw: Iterator[bytes | None]) -> Rows:
         else:
             rows.numbers[name] = np.zeros(0, np.int64) if value is None else array_numbers(value, kind)
     return rows
+
+
+def spelled(numbers: Numbers) -> str:
+    """An array as PostgreSQL reads it from text, which takes a fraction of the time that adapting a list does."""
+    return f"{{{','.join(map(str, numbers.tolist()))}}}"
 
 
 def array_numbers(array: bytes, kind: Kind) -> Numbers:
