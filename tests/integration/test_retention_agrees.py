@@ -27,7 +27,8 @@ from segments.needs import needs
 from tests.integration.segments_rules import PARTS, instants
 from tests.integration.segments_shop import CATALOGUE, LIFESPANS, NOW, ZONE, Shop, reach, shoppers
 
-EXAMPLES = int(os.environ.get("HOMING_TEST_EXAMPLES", 0)) // 10 or 300
+ASKED = os.environ.get("HOMING_TEST_EXAMPLES")
+EXAMPLES = int(ASKED or 3000) // 10
 KEPT, AGES = "2d", ["12h", "1d", "36h", "2d"]
 NAMED = {
     "A": {"event": "Product Viewed", "within": "2d"},
@@ -80,7 +81,7 @@ def often(examples: int) -> settings:
     phases = (Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink)
     return settings(
         max_examples=examples,
-        derandomize="HOMING_TEST_EXAMPLES" not in os.environ,
+        derandomize=not ASKED,
         deadline=None,
         phases=phases,
         suppress_health_check=[HealthCheck.too_slow],
