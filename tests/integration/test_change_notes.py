@@ -20,7 +20,8 @@ from push_server.events.orders import ORDER_EVENTS
 from segments.core import And, Member, Node, Not, Or, Outcome, leaves
 from segments.core import Message as MessageNode
 from tests.doubles.scripted_push import ScriptedPush
-from tests.integration.change_paths import BESIDE, PATHS, TRACK, Path, World
+from tests.integration.change_paths import BESIDE, PATHS, TRACK, Path
+from tests.integration.change_world import World
 from tests.integration.notes_watch import Reads, Watch, reads_of
 from tests.integration.sending import Shop, push_service
 

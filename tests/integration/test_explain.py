@@ -13,10 +13,10 @@ from push_server.audiences.models import Segment
 from push_server.customers.service import find_customer
 from push_server.db import Database
 from segments.moments import as_text
+from tests.integration.audiences.shop import NOW, Api, rule
 from tests.integration.segments_rules import trees
 from tests.integration.segments_shop import NOW as SHOP_NOW
 from tests.integration.segments_shop import Shop, reach, shoppers
-from tests.integration.test_audiences_api import NOW, Api, rule
 
 DAY = timedelta(days=1)
 VIEWED = {"event": "Product Viewed", "where": {"category": {"eq": "dog"}}, "count": {"gte": 2}, "within": "14d"}

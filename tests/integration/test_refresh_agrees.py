@@ -18,7 +18,7 @@ from push_server.campaigns.models import Campaign
 from push_server.db import Database, SiteSession, database
 from push_server.delivery.models import Dispatch, delivery
 from push_server.delivery.receipts import Fact, record
-from tests.integration.test_audiences_api import NOW, ORDER, Api, at
+from tests.integration.audiences.shop import NOW, ORDER, Api, at
 from tests.integration.test_subscriptions import FIREFOX, subscription
 
 VIEW, ADD = {"event": "Product Viewed"}, {"event": "Product Added"}

@@ -19,7 +19,7 @@ import pytest
 from push_server import clock
 from push_server.audiences import refresh
 from push_server.db import Database
-from tests.integration.test_audiences_api import ORDER, Api
+from tests.integration.audiences.shop import ORDER, Api
 from tests.integration.test_refresh_agrees import VIEW, check, unresting
 
 __all__ = ["unresting"]

@@ -1,25 +1,13 @@
 """Segments over time: members at a past instant, entries and exits, growth."""
 
 import random
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import pytest
-
-from push_server.db import Database
-from tests.integration.test_audiences_api import EVERYONE, NOW, ORDER, Api, at, rule
+from tests.integration.audiences.shop import EVERYONE, NOW, ORDER, Api, at, rule
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 VIP = {"attribute": "vip", "eq": True}
-
-
-@pytest.fixture
-def api(db: Database) -> Iterator[Api]:
-    at(NOW)
-    made = Api(db)
-    with made.client:
-        yield made
 
 
 def rfc3339(instant: datetime) -> str:

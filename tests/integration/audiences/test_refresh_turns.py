@@ -1,6 +1,6 @@
 """Rules that turn at instants which hang on several facts: at the very instant, and without looking at everyone."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,20 +10,12 @@ from sqlalchemy import text
 from push_server import clock
 from push_server.audiences import refresh, turns
 from push_server.db import Database, database
-from tests.integration.test_audiences_api import NOW, ORDER, Api, at
+from tests.integration.audiences.shop import NOW, ORDER, Api, at
 from tests.integration.test_refresh_agrees import check, tell
 from tests.integration.test_subscriptions import FIREFOX, subscription
 
 TICK, DAY, HOUR = timedelta(microseconds=1), timedelta(days=1), timedelta(hours=1)
 GAP: dict[str, Any] = {"order_gap": {"ratio": {"gte": 2}, "min_orders": 2}}
-
-
-@pytest.fixture
-def api(db: Database) -> Iterator[Api]:
-    at(NOW)
-    made = Api(db)
-    with made.client:
-        yield made
 
 
 def buys_twice(api: Api) -> datetime:

@@ -1,6 +1,5 @@
 """How long events are kept: set by the shop, refused where rules ask for more, deleted in small steps."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,18 +12,10 @@ from push_server.events.orders import ORDER_EVENTS
 from push_server.events.partitions import years
 from push_server.loyalty.happenings import LoyaltyEvents
 from push_server.sites.retention import KEPT_FOR_EVER
-from tests.integration.test_audiences_api import NOW, Api, at, rule
+from tests.integration.audiences.shop import NOW, Api, at, rule
 
 DAY = timedelta(days=1)
 VIEW = {"event": "Product Viewed"}
-
-
-@pytest.fixture
-def api(db: Database) -> Iterator[Api]:
-    at(NOW)
-    made = Api(db)
-    with made.client:
-        yield made
 
 
 def keep(api: Api, status: int = 200, **given: Any) -> Any:

@@ -13,18 +13,10 @@ from push_server.db import Database
 from push_server.errors import Conflict
 from push_server.sites.models import Scope
 from push_server.sites.service import add_secret_key
-from tests.integration.test_audiences_api import EVERYONE, NOW, ORDER, Api, at, rule
+from tests.integration.audiences.shop import EVERYONE, NOW, ORDER, Api, at, rule
 from tests.integration.test_subscriptions import FIREFOX, subscription
 
 NOBODY: dict[str, Any] = {"any": []}
-
-
-@pytest.fixture
-def api(db: Database) -> Iterator[Api]:
-    at(NOW)
-    made = Api(db)
-    with made.client:
-        yield made
 
 
 def opt_in(api: Api, customer: str) -> None:

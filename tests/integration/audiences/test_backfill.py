@@ -7,7 +7,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -19,7 +18,7 @@ from push_server.audiences import backfill, refresh, service, waiting
 from push_server.audiences.models import Segment
 from push_server.audiences.rules import SiteRules
 from push_server.db import Database
-from tests.integration.test_audiences_api import EVERYONE, NOW, ORDER, Api, at, rule
+from tests.integration.audiences.shop import EVERYONE, NOW, ORDER, Api, at, rule
 from tests.integration.test_refresh_agrees import RULES, World, check
 
 VIP = {"attribute": "vip", "eq": True}
@@ -43,14 +42,6 @@ while True:
         backfill.tick(database())
     os._exit(0)
 """
-
-
-@pytest.fixture
-def api(db: Database) -> Iterator[Api]:
-    at(NOW)
-    made = Api(db)
-    with made.client:
-        yield made
 
 
 @pytest.fixture

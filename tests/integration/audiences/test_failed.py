@@ -12,20 +12,12 @@ from push_server.audiences import backfill, borders, refresh, service
 from push_server.audiences.rules import SiteRules
 from push_server.db import Database
 from push_server.settings import settings
-from tests.integration.test_audiences_api import EVERYONE, NOW, Api, at, rule
-from tests.integration.test_audiences_backfill import finish
+from tests.integration.audiences.shop import EVERYONE, NOW, Api, at, rule
+from tests.integration.audiences.test_backfill import finish
 from tests.integration.test_refresh_agrees import RULES, World, check
 
 SLOW = {"attribute": "slow", "eq": True}
 NOTIFICATION = {"title": "Sale", "url": "https://shop.example/"}
-
-
-@pytest.fixture
-def api(db: Database) -> Iterator[Api]:
-    at(NOW)
-    made = Api(db)
-    with made.client:
-        yield made
 
 
 @pytest.fixture

@@ -1,22 +1,10 @@
 """Several callers of the segments' API at the same time."""
 
 import threading
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
-import pytest
-
-from push_server.db import Database
-from tests.integration.test_audiences_api import EVERYONE, NOW, Api, at, rule
-
-
-@pytest.fixture
-def api(db: Database) -> Iterator[Api]:
-    at(NOW)
-    made = Api(db)
-    with made.client:
-        yield made
+from tests.integration.audiences.shop import EVERYONE, NOW, Api, at, rule
 
 
 def test_two_edits_at_once_close_no_circle(api: Api) -> None:

@@ -2,7 +2,6 @@
 
 import csv
 import io
-from collections.abc import Iterator
 
 import pytest
 
@@ -11,16 +10,12 @@ from push_server.audiences.export import members_csv
 from push_server.audiences.service import find_segment
 from push_server.db import Database
 from push_server.errors import NotFound
-from tests.integration.test_audiences_api import EVERYONE, NOW, Api, at
+from tests.integration.audiences.shop import EVERYONE, Api
 
 
-@pytest.fixture
-def api(db: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
+@pytest.fixture(autouse=True)
+def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(export, "PAGE", 3)
-    at(NOW)
-    made = Api(db)
-    with made.client:
-        yield made
 
 
 def rows(text: str) -> list[list[str]]:

@@ -1,6 +1,5 @@
 """Borders of `rank` and `rfm`: kept, moved as facts change, and nobody between the old and the new one is forgotten."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -9,7 +8,7 @@ import pytest
 from push_server import clock
 from push_server.audiences import borders, refresh
 from push_server.db import Database
-from tests.integration.test_audiences_api import NOW, ORDER, Api, at
+from tests.integration.audiences.shop import NOW, ORDER, Api, at
 from tests.integration.test_refresh_agrees import STEPS, VIEW, World, check, unresting
 
 __all__ = ["unresting"]
@@ -44,14 +43,6 @@ class Orders(World):
         self.number += 1
         often = [self.order, self.order, self.order, self.order, self.event, self.refund, self.refund]
         self.random.choice([*often, self.merge, self.erase, self.trait])()
-
-
-@pytest.fixture
-def api(db: Database) -> Iterator[Api]:
-    at(NOW)
-    made = Api(db)
-    with made.client:
-        yield made
 
 
 def live(api: Api, db: Database, seed: int, steps: int) -> None:

@@ -4,9 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.test_audiences_api import Api, api, rule
-
-__all__ = ["api"]
+from tests.integration.audiences.shop import Api, rule
 
 GERMAN = {"Accept-Language": "de-AT,de;q=0.9,en;q=0.8"}
 HUNGARY: dict[str, Any] = {"attribute": "country", "eq": "HU"}

@@ -1,22 +1,11 @@
 """What the API refuses of segments: bad input, other sites' ids, keys without the scope."""
 
-from collections.abc import Iterator
 from typing import Any
-
-import pytest
 
 from push_server.db import Database
 from push_server.sites.models import Scope
 from push_server.sites.service import add_secret_key
-from tests.integration.test_audiences_api import EVERYONE, NOW, Api, at, rule
-
-
-@pytest.fixture
-def api(db: Database) -> Iterator[Api]:
-    at(NOW)
-    made = Api(db)
-    with made.client:
-        yield made
+from tests.integration.audiences.shop import EVERYONE, Api, rule
 
 
 def test_another_sites_segments_do_not_exist(api: Api, db: Database) -> None:
