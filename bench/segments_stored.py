@@ -80,13 +80,14 @@ def store_hundred(kept: Kept) -> float:
                 if name.startswith("segments"):
                     tick(kept.database)
         took = time.perf_counter() - began
-        conn.execute("vacuum (analyze) segment_member, membership_change, segment, customer_turn")
+        conn.execute("vacuum (analyze) segment_member, membership_change, segment, customer_turn, customer_worth")
     return took
 
 
 _WAITING = (
     "select exists (select 1 from segment where state <> 'ready')"
     " or exists (select 1 from timed_leaf where filled_to is not null)"
+    " or exists (select 1 from worth_measure where filled_to is not null)"
 )
 
 
@@ -100,7 +101,7 @@ def clean(kept: Kept) -> None:
     with kept.database.connect() as conn:
         conn.execute(
             "truncate segment, segment_member, membership_change, change_note, customer_due, site_refresh,"
-            " segment_border, timed_leaf, customer_turn cascade"
+            " segment_border, timed_leaf, customer_turn, worth_measure, customer_worth, worth_place cascade"
         )
         take_back(conn)
 

@@ -31,7 +31,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import array
 
-from segments.core import Function, Rank, Rfm, Score, Source, Stream, operands
+from segments.core import Function, Op, Rank, Rfm, Score, Source, Stream, Test, operands
 from segments.history import instant
 from segments.sql_rows import MICROS, Binding, Rows, rows_of
 from segments.sql_streams import Ids
@@ -40,6 +40,9 @@ from segments.sql_values import Truth, Value, compared
 
 SCORED_FROM = (2, 3, 4, 5)
 """The scores that have a border; everyone with an order scores 1."""
+
+Measure = Rank | Rfm
+"""One that `measures_in` gives."""
 
 # Averages are compared to this many decimals. Those of n and m events of whole micros differ by 1/(n · m) or more.
 _DECIMALS = Decimal(10) ** 40
@@ -54,6 +57,29 @@ def rank_ids(leaf: Rank, binding: Binding, at: datetime) -> Ids:
         return Ids(rows.grouped().having(worth >= number(binding.borders[leaf])))
     each = worths(leaf, binding, at)
     return Ids(select(each.c.customer_id).where(each.c.worth >= border_of(leaf, each).scalar_subquery()))
+
+
+def measures_in(leaf: Rank | Rfm) -> tuple[Measure, ...]:
+    """What customers are put in order by: of a rank by one number, of scores by one for each of them, in their order.
+
+    Each is a condition that everyone with a measure fulfils, the same one for all that differ in their borders alone.
+    """
+    if isinstance(leaf, Rank):
+        return (replace(leaf, top_percent=Decimal(100)),)
+    return tuple(Rfm(((score, Test(Op.GTE, Decimal(1))),)) for score, _test in leaf.scores)
+
+
+def worth_by(measure: Measure, binding: Binding, at: datetime) -> Select[Any]:
+    """`customer_id, worth` of whoever is ranked at the instant, in the units of borders (`sql_thresholds`)."""
+    if isinstance(measure, Rank):
+        each = worths(measure, binding, at)
+        return select(each.c.customer_id, each.c.worth)
+    each = measures(measure, binding, at)
+    ((score, _test),) = measure.scores
+    worth: Value = each.c.measure_0
+    if score is Score.RECENCY:
+        worth = cast(func.extract("epoch", worth) * MICROS, BigInteger)
+    return select(each.c.customer_id, worth.label("worth"))
 
 
 def worths(leaf: Rank, binding: Binding, at: datetime) -> CTE:

@@ -71,11 +71,12 @@ def _between_scores(leaf: Rfm, each: CTE, new: Any, old: Borders) -> list[Truth]
         _between(each.c[f"measure_{place}"], measure_border(score, old[place][index]), new.c[f"border_{place}_{step}"])
         for place, (score, test) in enumerate(leaf.scores)
         for index, step in enumerate(SCORED_FROM)
-        if _turns(test, step)
+        if turns(test, step)
     ]
 
 
-def _turns(test: Test, step: int) -> bool:
+def turns(test: Test, step: int) -> bool:
+    """Whether it matters to the test if a score reaches the step or is one less."""
     return passes(test, Decimal(step)) != passes(test, Decimal(step - 1))
 
 

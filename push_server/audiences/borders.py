@@ -7,10 +7,9 @@ is found to have moved, only those between where it was and where it is can be w
 
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from decimal import Decimal
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
@@ -19,9 +18,11 @@ from sqlalchemy.exc import DBAPIError
 
 from push_server.audiences.crossings import MOST, Crossings
 from push_server.audiences.models import Segment
+from push_server.audiences.places import number
 from push_server.audiences.program import Key, Program, reads
 from push_server.audiences.rules import SiteRules, Thresholds, evaluation
 from push_server.audiences.waiting import begin_all
+from push_server.audiences.worths import Worths, forget_worths, keep_worths
 from push_server.customers.changes import Kind
 from push_server.db import SiteSession
 from push_server.errors import HomingError
@@ -30,7 +31,8 @@ from segments.core import Rank, Rfm
 from segments.edges import edges, needs_instant
 from segments.keys import key_of
 from segments.needs import everything, needs
-from segments.sql_thresholds import flat, moved_threshold, read_threshold, threshold
+from segments.sql_rank import SCORED_FROM, measures_in
+from segments.sql_thresholds import flat, moved_threshold, read_threshold, threshold, turns
 
 log = logging.getLogger(__name__)
 
@@ -77,9 +79,15 @@ def _no_segment(id: str) -> Any:
 
 
 def refresh(
-    session: SiteSession, program: Program, keys: Iterable[Key], crossed: Crossings, unsure: set[int], at: datetime
+    session: SiteSession,
+    program: Program,
+    changes: Mapping[int, set[Key]],
+    crossed: Crossings,
+    unsure: set[int],
+    at: datetime,
 ) -> Thresholds:
-    """The site's borders, those found anew whose facts have changed or crossed an edge, and that have rested.
+    """The site's borders: those that what is stored of customers' worths tells, as of now; of the others those found
+    anew whose facts have changed or crossed an edge, and that have rested.
 
     Of `unsure` segments nobody knows yet whether time has passed an edge. Whoever is between an old border and its new
     one is added to `crossed`, with the segments that are told by it. A condition without a border is not in what is
@@ -89,15 +97,51 @@ def refresh(
     held = {leaf: rows.pop(_asked(leaf).key) for leaf in program.borders if _asked(leaf).key in rows}
     if rows:  # no segment asks for them any more
         _forget(session, rows)
-    changed, passed = set(keys), crossed.segments | crossed.crowded | unsure
+    worths = keep_worths(session, program, changes, crossed, at)
+    told = {leaf: row for leaf, row in held.items() if worths.tell(leaf)}
+    changed, passed = set().union(*changes.values()), crossed.segments | crossed.crowded | unsure
     due = {
-        leaf for leaf, row in held.items() if row.is_due or _is_touched(leaf, changed, program.borders[leaf] & passed)
+        leaf
+        for leaf, row in held.items()
+        if leaf not in told and (row.is_due or _is_touched(leaf, changed, program.borders[leaf] & passed))
     }
     found = _find_due(session, program, {leaf: held[leaf] for leaf in due}, _rest(held.values()), crossed, at)
     waiting = [leaf for leaf in due - found.keys() if not held[leaf].is_due]
     if waiting:
         mark_due(session, waiting)
+    found |= _follow(session, program, worths, told, crossed, at)
     return {leaf: _read(leaf, row) for leaf, row in held.items()} | found
+
+
+def _follow(
+    session: SiteSession,
+    program: Program,
+    worths: Worths,
+    told: Mapping[Leaf, Row[Any]],
+    crossed: Crossings,
+    at: datetime,
+) -> dict[Leaf, Any]:
+    """The borders that worths tell, where they have moved; whoever is between is added to `crossed`."""
+    found = dict[Leaf, Any]()
+    for leaf, row in told.items():
+        if row.is_due or worths.has_changed(leaf):
+            old, new = _read(leaf, row), worths.border(leaf)
+            if row.is_due or new != old:
+                found[leaf] = store(session, leaf, flat(new), at, cost_ms=0)
+                crossed.add(_between(worths, leaf, old, new), program.borders[leaf])
+    return found
+
+
+def _between(worths: Worths, leaf: Leaf, old: Any, new: Any) -> set[int]:
+    """Who is told otherwise by the new border than by the old one: with more than MOST, there are too many."""
+    if isinstance(leaf, Rank):
+        return set(worths.between(measures_in(leaf)[0], old, new, MOST + 1))
+    found = set[int]()
+    for (_score, test), measure, was, now in zip(leaf.scores, measures_in(leaf), old, new, strict=True):
+        for step, before, after in zip(SCORED_FROM, was, now, strict=True):
+            if turns(test, step):
+                found.update(worths.between(measure, before, after, MOST + 1))
+    return found
 
 
 def borders_for(
@@ -167,6 +211,7 @@ def leaves_of(rules: SiteRules, segment: Segment) -> list[Leaf]:
 
 def forget_borders(session: SiteSession) -> None:
     """Have the site's borders found as if for the first time. Their segments are to be evaluated whole."""
+    forget_worths(session)
     _forget(session, _rows(session))
 
 
@@ -236,7 +281,7 @@ def search(
 def store(session: SiteSession, leaf: Leaf, row: Sequence[Any], at: datetime, cost_ms: int) -> Any:
     """Tell members by this border from here on. The site's membership lock is held."""
     border = read_threshold(leaf, row)
-    numbers = [None if number is None else str(number) for number in flat(border)]
+    numbers = [None if each is None else str(each) for each in flat(border)]
     place = {"site": session.site_id, "leaf": _asked(leaf).key}
     session.sql(_STORE, {**place, "border": numbers, "at": at, "cost": cost_ms})
     return border
@@ -251,11 +296,7 @@ def _rows(session: SiteSession) -> dict[str, Row[Any]]:
 
 
 def _read(leaf: Leaf, row: Row[Any]) -> Any:
-    return read_threshold(leaf, [_number(number) for number in row.border])
-
-
-def _number(stored: Decimal | None) -> Decimal | int | None:
-    return int(stored) if stored is not None and stored == int(stored) else stored
+    return read_threshold(leaf, [number(each) for each in row.border])
 
 
 def _forget(session: SiteSession, keys: Iterable[str]) -> None:

@@ -151,6 +151,43 @@ segment_border = Table(
     PrimaryKeyConstraint("site_id", "leaf"),
 )
 
+# What customers are put in order by for conditions that depend on everyone, and how far `customer_worth` is filled.
+worth_measure = Table(
+    "worth_measure",
+    SQLModel.metadata,
+    Column("id", Integer, Identity(), primary_key=True),
+    Column("site_id", BigInteger, ForeignKey("site.id", ondelete="CASCADE"), nullable=False),
+    Column("measure", Text, nullable=False, comment="what it is known by"),
+    Column("filled_to", Integer, server_default="-1", comment="customers up to this id; null: all"),
+    Column("ranked", Integer, nullable=False, server_default="0", comment="customers there are, once it is filled"),
+    Column("worthy", Integer, nullable=False, server_default="0", comment="those of them who have a worth"),
+    UniqueConstraint("site_id", "measure"),
+)
+
+# Who is worth how much by a measure. Of one who was merged or erased it goes with his change note.
+customer_worth = Table(
+    "customer_worth",
+    SQLModel.metadata,
+    Column("measure_id", Integer, ForeignKey("worth_measure.id", ondelete="CASCADE"), nullable=False),
+    Column("customer_id", Integer, nullable=False),
+    Column("worth", Numeric, comment="null: ranked behind everyone who has one"),
+    PrimaryKeyConstraint("measure_id", "customer_id"),
+    Index("customer_worth_in_order", "measure_id", "worth", postgresql_include=["customer_id"]),
+)
+
+# Where in that order a border is: the worth there, how many are worth less, and how many no more.
+worth_place = Table(
+    "worth_place",
+    SQLModel.metadata,
+    Column("measure_id", Integer, ForeignKey("worth_measure.id", ondelete="CASCADE"), nullable=False),
+    Column("share", Numeric, nullable=False),
+    Column("is_from_best", Boolean, nullable=False, comment="of everyone ranked; else of those who have a worth"),
+    Column("worth", Numeric, nullable=False),
+    Column("below", Integer, nullable=False),
+    Column("upto", Integer, nullable=False),
+    PrimaryKeyConstraint("measure_id", "share", "is_from_best"),
+)
+
 # The dates in those attributes that rules compare with the current time.
 calendar = Table(
     "calendar",

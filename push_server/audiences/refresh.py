@@ -70,7 +70,8 @@ def _has_notes(database: Database, site_id: int) -> bool:
 _SITES = text(
     "select id from site s where exists (select 1 from segment where site_id = s.id)"
     " or exists (select 1 from change_note where site_id = s.id)"
-    " or exists (select 1 from timed_leaf where site_id = s.id) order by id"
+    " or exists (select 1 from timed_leaf where site_id = s.id)"
+    " or exists (select 1 from worth_measure where site_id = s.id) order by id"
 )
 _BEHIND = text(
     """

@@ -11,7 +11,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import psycopg
-from sqlalchemy import FromClause, Select, Table, text
+from sqlalchemy import ARRAY, FromClause, Integer, Select, Table, and_, any_, cast, literal, text
 from sqlalchemy import select as select_columns
 from sqlalchemy.exc import OperationalError
 from sqlmodel import SQLModel, select
@@ -44,6 +44,21 @@ class Part(NamedTuple):
 
     after: int
     upto: int
+
+    def has(self, id: Any) -> Any:
+        """Whether a column's customer is one of them."""
+        return and_(id > self.after, id <= self.upto)
+
+
+class Chosen(NamedTuple):
+    """These customers, of whom there may be thousands."""
+
+    ids: list[int]
+
+    def has(self, id: Any) -> Any:
+        """The same."""
+        # Through a subquery, so that the planner does not weigh each of them against its statistics.
+        return id == any_(cast(select_columns(literal(self.ids, ARRAY(Integer))).scalar_subquery(), ARRAY(Integer)))
 
 
 class SiteRules:
@@ -89,7 +104,7 @@ class SiteRules:
         return segments.sentence(rule, self.context)
 
     def members(
-        self, rule: segments.Rule, at: datetime, borders: Thresholds | None = None, part: Part | None = None
+        self, rule: segments.Rule, at: datetime, borders: Thresholds | None = None, part: Part | Chosen | None = None
     ) -> Select[Any]:
         """A select of the `customer_id` of each member at the instant, by these borders or those of that instant.
 
@@ -107,7 +122,7 @@ class SiteRules:
             )
         return segments.compile(node, self.binding(borders, part), at)
 
-    def binding(self, borders: Thresholds | None = None, part: Part | None = None) -> segments.Binding:
+    def binding(self, borders: Thresholds | None = None, part: Part | Chosen | None = None) -> segments.Binding:
         """The host, or the facts of a part of its customers, as statements of rules need it.
 
         `borders` are of leaves that are not to be found anew.
@@ -174,12 +189,11 @@ def _table(model: type[SQLModel]) -> Table:
     return table
 
 
-def _of_part(table: FromClause, customer: str = "customer_id", *, part: Part | None) -> FromClause:
+def _of_part(table: FromClause, customer: str = "customer_id", *, part: Part | Chosen | None) -> FromClause:
     """The rows of a part of the customers, found through the indexes by customer."""
     if part is None:
         return table
-    id = table.c[customer]
-    return select_columns(table).where(id > part.after, id <= part.upto).subquery()
+    return select_columns(table).where(part.has(table.c[customer])).subquery()
 
 
 def read_uuid(text: object) -> UUID | None:

@@ -90,7 +90,7 @@ def step(session: SiteSession) -> None:
     work.turns = keep_turns(session, program, work.changes, at)
     work.crossed = crossings(session.raw, session.site_id, program.edges, state.ticked_at, at, state.zone)
     turned(session, work.turns, state.ticked_at, at, work.crossed)
-    borders = refresh(session, program, work.keys, work.crossed, work.turns.behind | work.turns.filled, at)
+    borders = refresh(session, program, work.changes, work.crossed, work.turns.behind | work.turns.filled, at)
     _mark_due(session, program, work, borders)
     evaluated = _evaluate_due(session, program, at, work.turns.behind)
     members = _judge(session, program, work, stored - evaluated, borders, at, state.zone)

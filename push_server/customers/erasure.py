@@ -37,7 +37,7 @@ where seq = any(%(seqs)s) and site_id = %(site)s
 def erase(conn: Connection, site_id: int, customer_id: int) -> None:
     """Erase him. The tables are read from the database's own catalogue, so that none can be forgotten.
 
-    The numbers of him in his memberships, which are counted, go with the note of it, within seconds. The
+    His memberships and what he is worth, which are counted, go with the note of it, within seconds. The
     caller holds the site's lock exclusively, so that nobody writes for him meanwhile.
     """
     him: dict[str, object] = {"site": site_id, "id": customer_id}
@@ -45,7 +45,7 @@ def erase(conn: Connection, site_id: int, customer_id: int) -> None:
     for statement in (_ORDER_CHANGES, _UNKNOWN_BODIES, _BODIES):
         conn.execute(statement, him)
     for table in tables_of_customers(conn):
-        if table.name != COUNTED:
+        if table.name not in COUNTED:
             conn.execute(f"delete from {table.name} t where {table.where('id')}", him)  # noqa: S608
     conn.execute("delete from customer where site_id = %(site)s and id = %(id)s", him)
     note(conn, site_id, [(customer_id, Kind.EVERYTHING)])

@@ -25,8 +25,9 @@ from push_server.customers.models import SCRAMBLED_ID
 Connection = psycopg.Connection[Any]
 
 _SITE_LOCK = 1 << 56  # apart from other advisory locks
-COUNTED = "segment_member"
-FOLLOWING = [COUNTED, "calendar", "customer_turn"]
+COUNTED = ["segment_member", "customer_worth"]
+"""Tables of which it is also kept how many rows there are."""
+FOLLOWING = [*COUNTED, "calendar", "customer_turn"]
 """Tables of what follows from customers' facts: a note of a change takes their rows away when he is gone."""
 
 _after_merges: list[Callable[[Connection, int, int], None]] = []

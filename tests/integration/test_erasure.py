@@ -130,7 +130,8 @@ def two(shop: Shop) -> tuple[int, int]:
     clock.set_source(lambda: NOW)
     headers = {"Authorization": f"Bearer {shop.secret_key}"}
     shop.client.headers.update(headers)
-    for name, node in (("Seen", {"event": "Seen"}), ("Late", {"order_gap": {"ratio": {"gt": 2}}})):
+    best = {"rank": {"by": {"event": "Seen", "within": "1d"}, "top_percent": 50}}
+    for name, node in (("Seen", {"event": "Seen"}), ("Late", {"order_gap": {"ratio": {"gt": 2}}}), ("Best", best)):
         rule = {"version": 1, "where": node}
         assert shop.client.post("/v1/segments", json={"name": name, "rule": rule}).status_code == 201
     ada, bob = live(shop, "ada", "ada's own words"), live(shop, "bob", "what bob said")
@@ -145,7 +146,8 @@ def test_nothing_of_the_one_and_everything_of_the_other_stays(shop: Shop, two: t
     changes = shop.rows("select count(*) from order_change where order_id like '%%bob'")
     assert all(before.values())
     assert shop.client.delete("/v1/customers/ada-7c1f").status_code == 204
-    assert set(traces(shop, ada, SECRETS)) == {"change_note", "segment_member"}, "numbers alone, of nobody any more"
+    left = {"change_note", "segment_member", "customer_worth"}
+    assert set(traces(shop, ada, SECRETS)) == left, "numbers alone, of nobody any more"
     work_off_notes(shop)
     assert traces(shop, ada, SECRETS) == []
     assert rows_of(shop, bob) == before
