@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from threading import Lock
+from typing import Any
 
 from sqlmodel import col, select
 
@@ -91,21 +92,22 @@ class Program:
         return found
 
 
-_programs: OrderedDict[int, tuple[tuple[int, str], Program]] = OrderedDict()
+_programs: OrderedDict[tuple[Any, int], tuple[tuple[int, str], Program]] = OrderedDict()
+"""By database and site."""
 _lock = Lock()
 
 
 def program_of(session: SiteSession, edits: int, zone: str) -> Program:
     """The session's site's program. `edits` and `zone` tell whether the one that is remembered still holds."""
-    version = (edits, zone)
+    version, whose = (edits, zone), (session.get_bind(), session.site_id)
     with _lock:
-        known = _programs.get(session.site_id)
+        known = _programs.get(whose)
         if known is not None and known[0] == version:
-            _programs.move_to_end(session.site_id)
+            _programs.move_to_end(whose)
             return known[1]
     program = _read(session)
     with _lock:
-        _programs[session.site_id] = (version, program)
+        _programs[whose] = (version, program)
         while len(_programs) > MOST_SITES:
             _programs.popitem(last=False)
     return program
