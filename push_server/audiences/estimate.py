@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CTE, ColumnElement, func, select
+from sqlalchemy import ARRAY, CTE, ColumnElement, Integer, func, select
 
 import segments
 from push_server.audiences.reach import reachable
@@ -31,9 +31,8 @@ def estimate(session: SiteSession, rule: Any, at: datetime) -> Estimate:
     read = rules.parse(rule)
     names = sorted({leaf.name for leaf in leaves(read.lower()) if isinstance(leaf, Attribute)})
     found, missing = _found(rules, read, at, names)
-    size = select(func.count()).select_from(found).scalar_subquery()
     # one statement, so that all the counts are of one moment
-    counts = select(size, reachable(found), *missing)
+    counts = select(func.cardinality(found.c.ids), reachable(found), *missing)
     with evaluation(session):
         in_it, reached, *without = session.sql(counts).one()
     took_ms = round((time.perf_counter() - began) * 1000)
@@ -43,7 +42,7 @@ def estimate(session: SiteSession, rule: Any, at: datetime) -> Estimate:
 def _found(
     rules: SiteRules, read: segments.Rule, at: datetime, names: list[str]
 ) -> tuple[CTE, list[ColumnElement[Any]]]:
-    """The members' ids, and for each attribute how many have no value of it (a JSON null is none).
+    """One row, the members' `ids`; and for each attribute how many have no value of it (a JSON null is none).
 
     A rule of attributes alone reads each customer once for both.
     """
@@ -55,5 +54,7 @@ def _found(
     if truth is not None:
         looked = looked.add_columns(func.array_agg(customer.id).filter(truth).label("ids"))
     once = looked.where(customer.site_id == binding.site_id).cte("looked")
-    found = rules.members(read, at) if truth is None else select(func.unnest(once.c.ids).label("customer_id"))
-    return found.cte("found"), [once.c[f"missing_{place}"] for place in range(len(names))]
+    members = rules.members(read, at) if truth is None else select(func.unnest(once.c.ids).label("customer_id"))
+    each = members.subquery().c.customer_id
+    found = select(func.array(select(each).scalar_subquery(), type_=ARRAY(Integer)).label("ids"))
+    return found.cte("found"), [select(once.c[f"missing_{place}"]).scalar_subquery() for place in range(len(names))]

@@ -1,8 +1,6 @@
 """Who can be sent to."""
 
-from typing import Any
-
-from sqlalchemy import ARRAY, ColumnElement, FromClause, Integer, Select, any_, case, func, select
+from sqlalchemy import ARRAY, ColumnElement, FromClause, Integer, Select, any_, case, cast, func, select
 from sqlmodel import col
 
 from push_server.subscriptions.models import Subscription, SubscriptionState
@@ -20,12 +18,10 @@ def active() -> Select[int]:
 
 
 def reachable(found: FromClause) -> ColumnElement[int]:
-    """How many of `found`, a set of `customer_id`, can be sent to; by the way that fits its size when that is known."""
-    size = select(func.count()).select_from(found).scalar_subquery()
-    ids: ColumnElement[Any] = func.array(
-        select(found.c.customer_id).order_by(found.c.customer_id).scalar_subquery(), type_=ARRAY(Integer)
-    )
+    """How many of `found`, one row with the `ids` of customers, can be sent to; by the way that fits so many."""
+    ids = cast(select(found.c.ids).scalar_subquery(), ARRAY(Integer))
     looked_up = active().where(col(Subscription.customer_id) == any_(ids)).distinct().subquery()
-    hashed = select(func.count()).select_from(found).where(found.c.customer_id.in_(active()))
+    each = select(func.unnest(found.c.ids).label("customer_id")).subquery()
+    hashed = select(func.count()).select_from(each).where(each.c.customer_id.in_(active()))
     few = select(func.count()).select_from(looked_up)
-    return case((size <= _FEW, few.scalar_subquery()), else_=hashed.scalar_subquery())
+    return case((func.cardinality(found.c.ids) <= _FEW, few.scalar_subquery()), else_=hashed.scalar_subquery())
