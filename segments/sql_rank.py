@@ -52,7 +52,7 @@ _INSTANT = DateTime(timezone=True)
 def rank_ids(leaf: Rank, binding: Binding, at: datetime) -> Ids:
     """Those who are worth at least as much as the one at position ceil(share · n): that lets ties in."""
     if leaf in binding.borders:
-        rows = rows_of(leaf.source, binding, at).in_order()
+        rows = rows_of(leaf.source, binding, at).in_order(leaf.of)
         worth = _worth(leaf, rows)
         return Ids(rows.grouped().having(worth >= number(binding.borders[leaf])))
     each = worths(leaf, binding, at)
@@ -84,7 +84,7 @@ def worth_by(measure: Measure, binding: Binding, at: datetime) -> Select[Any]:
 
 def worths(leaf: Rank, binding: Binding, at: datetime) -> CTE:
     """`customer_id, worth` of all who have something to be ranked by; a missing worth is null."""
-    rows = rows_of(leaf.source, _of_everyone(binding), at).in_order()
+    rows = rows_of(leaf.source, _of_everyone(binding), at).in_order(leaf.of)
     worth = _worth(leaf, rows)
     return rows.grouped().add_columns(worth.label("worth")).cte()
 
@@ -108,7 +108,7 @@ def border_of(leaf: Rank, each: CTE) -> Select[Any]:
 def rfm_ids(leaf: Rfm, binding: Binding, at: datetime) -> Ids:
     """Those whose scores pass."""
     if leaf in binding.borders:
-        rows = rows_of(Source(Stream.ORDERS), binding, at).in_order()
+        rows = rows_of(Source(Stream.ORDERS), binding, at).in_order("revenue")
         known = [
             [measure_border(score, border) for border in borders]
             for (score, _test), borders in zip(leaf.scores, binding.borders[leaf], strict=True)
@@ -123,7 +123,7 @@ def rfm_ids(leaf: Rfm, binding: Binding, at: datetime) -> Ids:
 
 def measures(leaf: Rfm, binding: Binding, at: datetime) -> CTE:
     """`customer_id, measure_0, …` of all who have an order, in the order of the leaf's scores."""
-    rows = rows_of(Source(Stream.ORDERS), _of_everyone(binding), at).in_order()
+    rows = rows_of(Source(Stream.ORDERS), _of_everyone(binding), at).in_order("revenue")
     labelled = [value.label(f"measure_{place}") for place, value in enumerate(_measures(leaf, rows))]
     return rows.grouped().add_columns(*labelled).cte()
 

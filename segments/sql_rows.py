@@ -30,10 +30,17 @@ from sqlalchemy.sql import FromClause
 
 from segments.core import Node, Op, Rank, Rfm, Source, Stream, Test
 from segments.names import ORDER_VALUE
-from segments.sql_values import Truth, Value, among, as_number, holds
+from segments.sql_values import Truth, Value, among, as_number, entries, holds
 
 MICROS = 1_000_000
 _LONG = timedelta(days=120)
+_READ_FROM = {
+    "revenue": ("amount",),
+    "quantity": ("quantity",),
+    "product_id": ("product_id",),
+    "category": ("category_id", "product_id"),
+}
+"""The columns that hold what is asked of a line; all else is in `line`."""
 _NO_TERM = 0  # dictionary ids begin at 1
 _INSTANT = DateTime(timezone=True)
 
@@ -82,7 +89,12 @@ class Binding:
 
 
 class Rows(ABC):
-    """Happenings of one source up to instant `at`."""
+    """Happenings of one source up to instant `at`.
+
+    `by_time`: they are read from an index in which a span of time is a range.
+    """
+
+    by_time = False
 
     def __init__(self, source: Source, binding: Binding, at: datetime, table: FromClause) -> None:
         self.source, self.binding, self.at, self.table = source, binding, at, table
@@ -91,8 +103,11 @@ class Rows(ABC):
         self._taken = False
         self._where = source.where  # what is still to be asked of them
 
-    def in_order(self) -> Self:
-        """The rows customer by customer, where that is the cheaper way to group them; ask before anything else."""
+    def in_order(self, name: str | None = None) -> Self:
+        """The rows customer by customer, where that is the cheaper way to group them; ask before anything else.
+
+        Of their properties only the one with this name can be asked then.
+        """
         return self
 
     def select(self, *columns: Value) -> Select[Any]:
@@ -176,7 +191,7 @@ class _Events(Rows):
 class _Versions(Rows):
     """Rows that stand from `since` until `until`, as refunds and cancellations leave them."""
 
-    def in_order(self) -> Self:
+    def in_order(self, name: str | None = None) -> Self:
         """Nearly every order of a window is a group of its own, and a hash table of so many costs more than their rows.
 
         The planner thinks otherwise. Told the order, it takes the customers' index. For a short window that is the
@@ -184,10 +199,15 @@ class _Versions(Rows):
         """
         window = self.source.window
         long = window.within is None or window.within >= _LONG
-        if self.binding.everyone and long and not self._where:
-            rows = select(self.table).where(*self._limits()).order_by(self.table.c.customer_id)
+        if self.binding.everyone and long and not self._where and not self._taken:
+            of = [self.table.c[each] for each in ("customer_id", "ts", *self._columns(name))]  # each costs time
+            rows = select(*of).where(*self._limits()).order_by(self.table.c.customer_id)
             self._take(rows.offset(0))  # which keeps the planner from forgetting the order
         return self
+
+    @abstractmethod
+    def _columns(self, name: str | None) -> Sequence[str]:
+        """Those that a property is read from, or joined by."""
 
     def _standing(self) -> list[Truth]:
         at = _instant(self.at)
@@ -201,6 +221,9 @@ class _Orders(_Versions):
         if name in ORDER_VALUE:
             return self.table.c.value, MICROS
         return super().number(name)
+
+    def _columns(self, name: str | None) -> Sequence[str]:
+        return () if name is None else ("value", "seq") if name in ORDER_VALUE else ("seq",)
 
 
 class _Lines(_Versions):
@@ -218,9 +241,10 @@ class _Lines(_Versions):
     def _choose(self, test: Test, own: Truth) -> None:
         """Lines with a category and lines without one, side by side: each of both is a range of the covering index."""
         lines = self.table.c
-        fitting = holds(test, func.to_jsonb(self.binding.product.c.category), self.at, self.binding.zone)
+        fitting = among(self.binding.product.c.category, entries(test.operand), Text)
         truths = own, and_(lines.category_id.is_(None), lines.product_id.in_(self._products(fitting)))
         self._take(union_all(*(select(self.table).where(*self._limits(), truth) for truth in truths)))
+        self.by_time = True
 
     def passes(self, name: str, test: Test) -> Truth:
         if name == "category":
@@ -244,6 +268,9 @@ class _Lines(_Versions):
         if name == "revenue":
             return self.table.c.amount, MICROS
         return super().number(name)
+
+    def _columns(self, name: str | None) -> Sequence[str]:
+        return () if name is None else _READ_FROM.get(name, ("line",))
 
     def _category(self, test: Test) -> Truth:
         """By the dictionary: the line's own category, else the catalogue's of its product."""
@@ -297,9 +324,8 @@ def by_term(what: str, column: Value, test: Test, binding: Binding) -> Truth | N
 
     The id is null unless the value is text. So only (in)equality with texts can go by it.
     """
-    listed = test.operand if isinstance(test.operand, tuple) else (test.operand,)
-    texts = [each for each in listed if isinstance(each, str)]
-    if test.op not in (Op.EQ, Op.IN, Op.NE, Op.NOT_IN) or len(texts) < len(listed):
+    texts = [each for each in entries(test.operand) if isinstance(each, str)]
+    if test.op not in (Op.EQ, Op.IN, Op.NE, Op.NOT_IN) or len(texts) < len(entries(test.operand)):
         return None
     found = among(column, binding.term_ids(what, texts).values(), Integer)
     return found if test.op in (Op.EQ, Op.IN) else not_(func.coalesce(found, false()))

@@ -10,7 +10,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import BigInteger, DateTime, Numeric, Select, cast, func, literal, not_
+from sqlalchemy import BigInteger, DateTime, Numeric, Select, cast, func, literal, not_, select
 
 from segments.core import Edge, Fold, Function, operands, passes
 from segments.sql_pass import splits_at_one
@@ -38,7 +38,7 @@ def ids_of(leaf: Fold | Edge, binding: Binding, at: datetime) -> Ids:
     if isinstance(leaf, Edge):
         return Ids(_edge(leaf, rows))
     opposite = leaf.function in _NUMBER_OF_NONE and passes(leaf.compare, Decimal(0))
-    rows = rows.in_order()
+    rows = rows.in_order(leaf.of)
     if splits_at_one(leaf):
         return Ids(rows.grouped(), opposite)
     held = _having(leaf, rows)
@@ -50,10 +50,13 @@ _NUMBER_OF_NONE = (Function.COUNT, Function.SUM, Function.DISTINCT)  # 0; of the
 
 def _edge(leaf: Edge, rows: Rows) -> Select[Any]:
     border = literal(rows.at - leaf.age, _INSTANT)
-    if leaf.newest and not leaf.older:
-        return rows.grouped().where(rows.ts > border)
-    if leaf.older and not leaf.newest:
-        return rows.grouped().where(rows.ts <= border)
+    before, after = rows.ts <= border, rows.ts > border
+    if leaf.newest != leaf.older:
+        return rows.grouped().where(after if leaf.newest else before)
+    if rows.by_time and rows.binding.everyone:
+        has, has_not = (before, after) if leaf.newest else (after, before)
+        found = rows.select().where(has).except_(rows.select().where(has_not)).subquery()
+        return select(found.c.customer_id)
     return rows.in_order().grouped().having(func.max(rows.ts) <= border if leaf.newest else func.min(rows.ts) > border)
 
 

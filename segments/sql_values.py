@@ -47,7 +47,7 @@ def holds(test: Test, value: Value, at: datetime, zone: str) -> Truth:
     if op is Op.EQ:
         return func.coalesce(value == _jsonb(operand), false())
     if op is Op.IN:
-        listed = cast(literal([_json(entry) for entry in _entries(operand)], ARRAY(Text)), ARRAY(JSONB))
+        listed = cast(literal([_json(entry) for entry in entries(operand)], ARRAY(Text)), ARRAY(JSONB))
         return func.coalesce(value == any_(listed), false())
     if op is Op.CONTAINS:
         within = func.strpos(as_text(value), operand) > 0 if isinstance(operand, str) else false()
@@ -58,8 +58,12 @@ def holds(test: Test, value: Value, at: datetime, zone: str) -> Truth:
 
 
 def among(column: Value, values: Collection[Any], kind: type[Integer] | type[Text]) -> Truth:
-    """Whether a column is one of the values, which go as one parameter however many they are."""
-    return column == any_(literal(list(values), ARRAY(kind)))
+    """Whether a column is one of the values, which go as one parameter however many they are.
+
+    A single one is compared by itself: looking through a list of one costs more than reading an index's row.
+    """
+    listed = list(values)
+    return column == (literal(listed[0], kind) if len(listed) == 1 else any_(literal(listed, ARRAY(kind))))
 
 
 def known(value: Value) -> Truth:
@@ -83,10 +87,10 @@ def _ordered(op: Op, operand: Any, value: Value, at: datetime, zone: str) -> Tru
         start, end = (at - operand, at) if op is Op.WITHIN_LAST else (at, at + operand)
         # a range asks for the instant once, which costs far more to read than to compare
         return func.coalesce(func.tstzrange(_instant(start), _instant(end), "(]").bool_op("@>")(instant), false())
-    first = _entries(operand)[0]
+    first = entries(operand)[0]
     number = isinstance(first, Decimal)
     measured = as_number(value) if number else instant
-    ends = [literal(end, Numeric) if number else _instant(end) for end in _entries(operand)]
+    ends = [literal(end, Numeric) if number else _instant(end) for end in entries(operand)]
     return func.coalesce(compared(op, measured, ends), false())
 
 
@@ -112,7 +116,8 @@ def compared(op: Op, left: Value, right: list[Value]) -> Truth:
     return _COMPARE[op](left, right[0])
 
 
-def _entries(operand: Any) -> tuple[Any, ...]:
+def entries(operand: Any) -> tuple[Any, ...]:
+    """The values that an operator compares with; of most there is one."""
     return operand if isinstance(operand, tuple) else (operand,)
 
 
