@@ -46,6 +46,8 @@ Measure = Rank | Rfm
 
 # Averages are compared to this many decimals. Those of n and m events of whole micros differ by 1/(n · m) or more.
 _DECIMALS = Decimal(10) ** 40
+_PLACES = 2  # decimals of percents
+_MAY_MISS = (Function.AVG, Function.MIN, Function.MAX)
 _INSTANT = DateTime(timezone=True)
 
 
@@ -92,17 +94,29 @@ def worths(leaf: Rank, binding: Binding, at: datetime) -> CTE:
 def border_of(leaf: Rank, each: CTE) -> Select[Any]:
     """The worth of the last one who is in, out of `worths`; null where nobody is.
 
-    A missing worth is last, and never in. The position is reckoned by multiplication, which is exact. Numbering
-    everyone by a window took as long again as adding their orders up.
+    A missing worth is last, and never in. Where there can be one, everyone is counted first, and the position is
+    reckoned by multiplication, which is exact. `percentile_disc` rounds up to a position, and half a position before
+    one is far from any other. Numbering everyone by a window took as long again as adding their orders up.
     """
     if leaf.top_percent <= 0:
         return select(cast(null(), BigInteger).label("border"))
-    many = cast(func.count(each.c.worth), Numeric)
-    position = func.ceil(cast(func.count(), Numeric) * literal(leaf.top_percent.scaleb(-2), Numeric))
-    # percentile_disc rounds up to a position, and half a position before one is far from any other.
-    share = select((func.least(position, many) - Decimal("0.5")) / func.nullif(many, 0)).select_from(each)
-    best_first = func.percentile_disc(cast(share.scalar_subquery(), Float)).within_group(each.c.worth.desc())
+    share: Value = literal(fraction(leaf.top_percent), Float)
+    if leaf.function in _MAY_MISS or leaf.top_percent != round(leaf.top_percent, _PLACES):
+        many = cast(func.count(each.c.worth), Numeric)
+        position = func.ceil(cast(func.count(), Numeric) * literal(leaf.top_percent.scaleb(-2), Numeric))
+        middle = (func.least(position, many) - Decimal("0.5")) / func.nullif(many, 0)
+        share = cast(select(middle).select_from(each).scalar_subquery(), Float)
+    best_first = func.percentile_disc(share).within_group(each.c.worth.desc())
     return select(best_first.label("border")).select_from(each)
+
+
+def fraction(top_percent: Decimal) -> float:
+    """What leads `percentile_disc` to the position ceil(share · n) of n; it reckons ceil(fraction · n) in floats.
+
+    A little less than the share, so that no rounding passes a whole number. Exact for up to 2^31 customers while the
+    percents have no more than two decimals: other positions are then further off than that.
+    """
+    return float(top_percent) / 100 - 1e-14
 
 
 def rfm_ids(leaf: Rfm, binding: Binding, at: datetime) -> Ids:
