@@ -15,11 +15,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
+    ARRAY,
     CTE,
     BigInteger,
+    Integer,
     Select,
     Text,
     and_,
+    any_,
     case,
     cast,
     false,
@@ -73,6 +76,9 @@ from segments.sql_values import Truth, Value, among, holds
 
 _MOST_SETS = 20
 """Sets of ids that are united to start from; with more of them, planning takes longer than reading all customers."""
+
+_FEW = 20_000
+"""So many customers are looked up one by one sooner than everyone's rows are read."""
 
 _OfIds = Happened | Member | Message | Subscribed
 """Leaves that a set of ids stands for."""
@@ -213,16 +219,26 @@ class _Tree:
         if isinstance(leaf, Member):
             return _Joined(self.compiler.segment(leaf.segment).alias(), opposite=False)
         if isinstance(leaf, Message | Subscribed):
-            return _Joined(self._of_asked(reached(leaf, self.binding, self.at)), opposite=False)
+            return _Joined(self._of_asked(leaf, reached(leaf, self.binding, self.at)), opposite=False)
         binding = replace(self.binding, everyone=self.asked is self.customer)
         ids = _IDS[type(leaf)](leaf, binding, self.at)
-        return _Joined(self._of_asked(ids.select), ids.opposite)
+        return _Joined(self._of_asked(leaf, ids.select), ids.opposite)
 
-    def _of_asked(self, ids: Select[Any]) -> CTE:
-        """Once the base is known, nobody else is asked: gathering many customers' rows costs more than finding them."""
-        if self.asked is not self.customer:
-            ids = ids.where(ids.selected_columns.customer_id.in_(select(self.asked.c.customer_id)))
-        return ids.cte()
+    def _of_asked(self, leaf: _OfIds, ids: Select[Any]) -> CTE:
+        """Once the base is known, nobody else is asked: gathering many customers' rows costs more than finding them.
+
+        Where all there is would be read for that, a few customers are rather looked up. How many they are shows as the
+        statement runs, and one of both is not run at all.
+        """
+        if self.asked is self.customer:
+            return ids.cte()
+        mine, asked = ids.selected_columns.customer_id, select(self.asked.c.customer_id)
+        hashed = ids.where(mine.in_(asked))
+        if not _reads_all(leaf):
+            return hashed.cte()
+        many = select(func.count()).select_from(self.asked).scalar_subquery()
+        each = func.array(asked.scalar_subquery(), type_=ARRAY(Integer))
+        return union_all(ids.where(mine == any_(each), many <= _FEW), hashed.where(many > _FEW)).cte()
 
     def _attribute(self, leaf: Attribute) -> Truth:
         attributes = self.customer.c.attributes
@@ -255,6 +271,11 @@ def _united(sets: list[FromClause]) -> CTE:
     """The ids of all the sets, each once; grouped, since the planner would not know that of a UNION's."""
     ids = union_all(*(select(each.c.customer_id) for each in sets)).subquery().c.customer_id
     return select(ids).group_by(ids).cte()
+
+
+def _reads_all(leaf: _OfIds) -> bool:
+    """Whether no window bounds the rows that are read, and an index by customer holds them."""
+    return (isinstance(leaf, Points) and leaf.within is None) or isinstance(leaf, OrderGap)
 
 
 def _width(part: Node) -> tuple[bool, timedelta]:

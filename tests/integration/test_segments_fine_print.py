@@ -3,6 +3,8 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+
 from push_server.db import Database
 from tests.integration.segments_judge import Shopper
 from tests.integration.segments_shop import Shop
@@ -214,3 +216,29 @@ def test_fine_print(db: Database) -> None:
             found, _lowered = shop.members(node, at)
             wrong = {way: sorted(members) for way, members in found.items() if members != expected}
             assert not wrong, f"{title}: expected {sorted(expected)}, but {wrong}"
+
+
+def test_few_are_looked_up_and_many_are_hashed_to_the_same_end(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    orders = [order(T - days * DAY, f"o{days}", revenue=1) for days in (9, 8, 7)]
+    earned = "Loyalty Points Earned"
+    rich, poor, also = ((T - DAY, earned, {"lot_id": str(n), "points": n}) for n in (100, 99, 101))
+    people = [
+        who("late", *orders, also),
+        who("late and poor", *((ts, name, {**what, "order_id": f"{ts}"}) for ts, name, what in orders), poor),
+        who("rich", rich),
+        who("neither"),
+    ]
+    came = {"event": earned, "within": "30d"}
+    late, has = {"order_gap": {"ratio": {"gt": 2}, "min_orders": 3}}, points(gte=100)
+    cases = [
+        ({"all": [came, late]}, {"late", "late and poor"}),
+        ({"all": [came, has]}, {"late", "rich"}),
+        ({"all": [came, {"not": late}, points(lt=100)]}, set()),
+        ({"all": [came, {"any": [late, has]}]}, {"late", "late and poor", "rich"}),
+    ]
+    with Shop(db, people) as shop:
+        for few in (0, 20_000):
+            monkeypatch.setattr("segments.sql._FEW", few)
+            for node, expected in cases:
+                found, _lowered = shop.members(node, T)
+                assert {way: members for way, members in found.items() if members != expected} == {}, (few, node)
