@@ -63,6 +63,11 @@ class Needs:
     outcomes: set[Outcome] = field(default_factory=set)
     identity: bool = False
 
+    @property
+    def narrow(self) -> set[str]:
+        """The names of which events are asked farther back than their free properties, if these are asked at all."""
+        return {name for name, back in self.reach.items() if self.free_reach.get(name, _NOW) != back}
+
     def add(self, leaf: Leaf, *, for_truth: bool = False) -> None:
         """What one leaf reads, or as much of it as tells its truth at one instant.
 

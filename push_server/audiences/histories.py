@@ -62,7 +62,11 @@ def parameters(site_id: int, needs: Needs, at: int) -> dict[str, Any]:
         "oldest": sorted(needs.oldest),
         "newest": sorted(needs.newest),
         "at": instant(at),
-        **_asked("events", needs.reach, at),
+        **_asked("events", {name: needs.reach[name] for name in needs.narrow}, at),
+        "events_upto": [
+            _after(needs.free_reach[name], at) if name in needs.free_reach else "infinity"
+            for name in sorted(needs.narrow)
+        ],
         **_asked("bodies", needs.free_reach, at),
         **_properties_asked(needs),
         "rolled_up": sorted(needs.rolled_up),
@@ -102,15 +106,20 @@ def _customers(batch: Batch, rows: Rows, names: Sequence[str]) -> None:
 
 
 def _events(rows: dict[str, Rows], needs: Needs, at: int, customers: int) -> dict[str, Happenings]:
-    if "events" not in rows:
-        return {}
     names, with_bodies, bodies = sorted(needs.reach), sorted(needs.free_reach), rows.get("bodies")
-    ends = [
-        _beyond(rows[end], [names.index(name) for name in sorted(asked)], [needs.reach[name] for name in names], at)
+    if not names:
+        return {}
+    backs = [needs.reach[name] for name in names]
+    parts = [
+        _beyond(_placed(rows[end], sorted(asked), names), backs, at)
         for end, asked in (("oldest", needs.oldest), ("newest", needs.newest))
         if asked
     ]
-    events = rows["events"].with_more(*ends)
+    if "events" in rows:
+        parts.append(_placed(rows["events"], sorted(needs.narrow), names))
+    if bodies is not None:
+        parts.append(_placed(bodies, with_bodies, names))
+    events = parts[0].with_more(*parts[1:])
     found = {name: _happenings(part, customers) for name, part in zip(names, _by_kind(events, len(names)), strict=True)}
     if bodies is not None:
         for name, part in zip(with_bodies, _by_kind(bodies, len(with_bodies)), strict=True):
@@ -118,12 +127,16 @@ def _events(rows: dict[str, Rows], needs: Needs, at: int, customers: int) -> dic
     return found
 
 
-def _beyond(rows: Rows, places: list[int], reach: list[timedelta | None], at: int) -> Rows:
-    """Those that are not loaded anyway; `kind`, till now a place in `places`, becomes one among all names."""
-    kind = np.array(places, np.int64)[rows.numbers["kind"] - 1]
-    backs = np.array([ALWAYS if back is None else at - micros(back) for back in reach], np.int64)
-    chosen = np.flatnonzero(rows.numbers["ts"] <= backs[kind])
-    return Rows({name: column[chosen] for name, column in (rows.numbers | {"kind": kind + 1}).items()}, {})
+def _placed(rows: Rows, asked: Sequence[str], names: Sequence[str]) -> Rows:
+    """The rows without texts; `kind`, till now a place among the names that were asked for, becomes one among all."""
+    places = np.array([names.index(name) + 1 for name in asked], np.int64)
+    return Rows(rows.numbers | {"kind": places[rows.numbers["kind"] - 1]}, {})
+
+
+def _beyond(rows: Rows, backs: Sequence[timedelta | None], at: int) -> Rows:
+    """Those that are not loaded anyway."""
+    since = np.array([ALWAYS if back is None else at - micros(back) for back in backs], np.int64)
+    return rows.chosen(rows.numbers["ts"] <= since[rows.numbers["kind"] - 1])
 
 
 def _by_kind(rows: Rows, kinds: int) -> list[Rows]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import psycopg
 
 from push_server.audiences.histories_sql import Kind, Part, statement
@@ -42,10 +43,12 @@ class Rows:
 
     def with_more(self, *others: "Rows") -> "Rows":
         """The rows with those of others, which have the same columns of numbers; not for texts."""
-        if not others:
-            return self
         each = [rows.numbers for rows in (self, *others)]
         return Rows({name: np.concatenate([numbers[name] for numbers in each]) for name in self.numbers}, {})
+
+    def chosen(self, rows: npt.NDArray[np.bool_]) -> "Rows":
+        """Those of the rows; not for texts."""
+        return Rows({name: column[rows] for name, column in self.numbers.items()}, {})
 
     def take(self, rows: slice) -> "Rows":
         """These rows."""

@@ -51,7 +51,7 @@ def statement(parts: Mapping[str, Part]) -> str:
 def parts(needs: Needs) -> dict[str, Part]:
     """What is loaded: `customers`, and the others as far as they are asked."""
     found = {"customers": _customers(needs)}
-    if needs.events:
+    if needs.narrow:
         found["events"] = _EVENTS
     if needs.oldest:
         found["oldest"] = _OLDEST
@@ -98,12 +98,13 @@ _OF_KINDS: Final = (
     f" join event e on e.kind_id = t.id and e.ts > k.after and e.customer_id = any({_CUSTOMERS})"
 )
 
-# Of each name in the parameter `events`, those later than its instant in `events_after`; `kind` is its place, from 1.
-# Nothing is asked that the covering index does not hold.
+# Of each name in the parameter `events`, those later than its instant in `events_after` and not later than the one in
+# `events_upto`: since then they are loaded with their bodies. `kind` is its place, from 1. Nothing is asked that the
+# covering index does not hold.
 _EVENTS: Final = Part(
     _COME,
-    "from unnest(%(events)s::text[], %(events_after)s::timestamptz[]) with ordinality as k (name, after, place)"
-    + _OF_KINDS,
+    "from unnest(%(events)s::text[], %(events_after)s::timestamptz[], %(events_upto)s::timestamptz[])"
+    f" with ordinality as k (name, after, upto, place){_OF_KINDS} and e.ts <= k.upto",
 )
 
 

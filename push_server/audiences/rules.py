@@ -53,12 +53,14 @@ class Part(NamedTuple):
 class Chosen(NamedTuple):
     """These customers, of whom there may be thousands."""
 
-    ids: list[int]
+    ids: tuple[int, ...]
 
     def has(self, id: Any) -> Any:
         """The same."""
         # Through a subquery, so that the planner does not weigh each of them against its statistics.
-        return id == any_(cast(select_columns(literal(self.ids, ARRAY(Integer))).scalar_subquery(), ARRAY(Integer)))
+        return id == any_(
+            cast(select_columns(literal(list(self.ids), ARRAY(Integer))).scalar_subquery(), ARRAY(Integer))
+        )
 
 
 class SiteRules:

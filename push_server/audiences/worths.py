@@ -30,7 +30,7 @@ from push_server.audiences.places import (
 )
 from push_server.audiences.program import Key, Program, reads
 from push_server.audiences.rules import SiteRules
-from push_server.audiences.worths_stored import Moved, Stored, forget
+from push_server.audiences.worths_stored import Bindings, Moved, Stored, forget
 from push_server.customers.changes import Kind
 from push_server.db import SiteSession
 from segments.core import Rank, Rfm
@@ -102,7 +102,8 @@ def keep_worths(
     """
     found = Worths(session)
     stored = {row.measure: row for row in session.sql(_STORED, {"site": session.site_id})}
-    asked, rules, until = _asked_by(program), SiteRules(session), time.monotonic() + FILLING
+    asked, bindings, until = _asked_by(program), Bindings(SiteRules(session)), time.monotonic() + FILLING
+    passed = _passed(crossed, set().union(*(program.borders[leaf] for leaves in asked.values() for leaf in leaves)))
     for measure, leaves in asked.items():
         key, read = _known_by(measure)
         row = stored.pop(key, None)
@@ -110,8 +111,8 @@ def keep_worths(
             row = session.sql(_NEW, {"site": session.site_id, "measure": key}).one()
         segments = set().union(*(program.borders[leaf] for leaf in leaves))
         work = _Work(
-            Stored(session, rules, measure, row.id, at),
-            _concerned({*read, Kind.EVERYTHING}, changes, crossed, segments),
+            Stored(session, bindings, measure, row.id, at),
+            _concerned({*read, Kind.EVERYTHING}, changes, passed),
             {place for leaf in leaves for place in places_of(leaf)},
         )
         is_unknown = not segments.isdisjoint(crossed.crowded)
@@ -145,9 +146,14 @@ def _no_segment(id: str) -> Any:
     raise AssertionError(f"a condition that depends on everyone names no segment, but {id}")
 
 
-def _concerned(keys: set[Key], changes: Mapping[int, set[Key]], crossed: Crossings, segments: set[int]) -> list[int]:
+def _passed(crossed: Crossings, segments: set[int]) -> set[int]:
+    """Who crossed an edge of one of these segments: the same for all measures, so that they share their statements."""
+    return {who for who, behind in crossed.customers.items() if not behind.isdisjoint(segments)}
+
+
+def _concerned(keys: set[Key], changes: Mapping[int, set[Key]], passed: set[int]) -> tuple[int, ...]:
     changed = {customer for customer, kinds in changes.items() if not kinds.isdisjoint(keys)}
-    return sorted(changed | {who for who, behind in crossed.customers.items() if not behind.isdisjoint(segments)})
+    return tuple(sorted(changed | passed))
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +161,7 @@ class _Work:
     """What is to be done about a measure: for whom, and what is asked of it."""
 
     stored: Stored
-    customers: list[int]
+    customers: tuple[int, ...]
     places: set[Place]
 
 

@@ -13,6 +13,7 @@ from push_server.audiences.models import customer_worth
 from push_server.audiences.rules import Chosen, Part, SiteRules
 from push_server.audiences.waiting import LAST_ID
 from push_server.db import SiteSession
+from segments import Binding
 from segments.sql_rank import Measure, worth_by
 
 _FIRST_WIDTH: Final = 2**31 // 4096
@@ -29,17 +30,31 @@ class Moved(NamedTuple):
     more_ranked: int
 
 
+@dataclass(slots=True)
+class Bindings:
+    """The facts of customers as statements need them, made once for those who are asked about measure after measure."""
+
+    rules: SiteRules
+    _last: tuple[Chosen | Part, Binding] | None = None
+
+    def of(self, who: Chosen | Part) -> Binding:
+        """The facts of these."""
+        if self._last is None or self._last[0] != who:
+            self._last = who, self.rules.binding(part=who)
+        return self._last[1]
+
+
 @dataclass(frozen=True, slots=True)
 class Stored:
     """A measure by its row id, as of an instant. The site's membership lock is held."""
 
     session: SiteSession
-    rules: SiteRules
+    bindings: "Bindings"
     measure: Measure
     id: int
     at: datetime
 
-    def write(self, customers: list[int]) -> Moved:
+    def write(self, customers: tuple[int, ...]) -> Moved:
         """What these customers are worth, in place of what was stored; tells of those of whom that was another."""
         rows = self.session.sql(self._differing(Chosen(customers))).all() if customers else []
         gone = [row.customer_id for row in rows if not row.is_ranked]
@@ -56,7 +71,7 @@ class Stored:
         )
 
     def _differing(self, chosen: Chosen) -> Any:
-        rows, found = customer_worth.c, worth_by(self.measure, self.rules.binding(part=chosen), self.at)
+        rows, found = customer_worth.c, worth_by(self.measure, self.bindings.of(chosen), self.at)
         mine = select(rows.customer_id, rows.worth).where(rows.measure_id == self.id, chosen.has(rows.customer_id))
         stored, asked = mine.subquery("stored"), found.subquery("asked")
         was, now = stored.c, asked.c
@@ -91,7 +106,7 @@ class Stored:
         """In place of what was stored before it was to be filled, or of those who changed meanwhile."""
         stored = customer_worth.c
         self.session.sql(delete(customer_worth).where(stored.measure_id == self.id, part.has(stored.customer_id)))
-        found = worth_by(self.measure, self.rules.binding(part=part), self.at).subquery().c
+        found = worth_by(self.measure, self.bindings.of(part), self.at).subquery().c
         rows = select(literal(self.id, Integer), found.customer_id, found.worth)
         self.session.sql(insert(customer_worth).from_select(["measure_id", "customer_id", "worth"], rows))
 

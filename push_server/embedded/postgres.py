@@ -24,7 +24,6 @@ SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
     "max_connections": "200",
-    "shared_buffers": "256MB",
     "work_mem": "32MB",
     "maintenance_work_mem": "128MB",
     "max_wal_size": "2GB",
@@ -35,6 +34,10 @@ SETTINGS = {
     "timezone": "UTC",
     "log_timezone": "UTC",
 }
+# Of the machine's memory, for pages that are read again and again: from there in half the time that the system's cache
+# takes. It is filled by and by.
+_SHARE_OF_MEMORY, _LEAST_BUFFERS, _MOST_BUFFERS = 4, 128, 4096  # the last two in MB
+_LIMIT = Path("/sys/fs/cgroup/memory.max")
 # What its last line says when its files are not as it left them.
 _DAMAGE = ("checkpoint", "checksum", "control file", "incompatible with server", "could not read", "invalid page")
 
@@ -46,7 +49,7 @@ class EmbeddedPostgres:
         self.directory = directory.resolve()
         self.data = self.directory / "data"
         self.port = port or free_port()
-        self.settings = SETTINGS | (extra or {})
+        self.settings = SETTINGS | {"shared_buffers": f"{_buffers()}MB"} | (extra or {})
 
     @property
     def url(self) -> str:
@@ -163,3 +166,11 @@ class EmbeddedPostgres:
         command = unprivileged([str(binary), *arguments], self.data)
         command.env = {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "LC_ALL": "C.UTF-8", "TZ": "UTC"}
         return command
+
+
+def _buffers() -> int:
+    """How many megabytes of pages PostgreSQL keeps: of the machine's memory, or of what a container may take of it."""
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    limit = _LIMIT.read_text().strip() if _LIMIT.exists() else "max"
+    memory = min(memory, int(limit)) if limit.isdecimal() else memory
+    return min(max(memory // 2**20 // _SHARE_OF_MEMORY, _LEAST_BUFFERS), _MOST_BUFFERS)

@@ -9,7 +9,6 @@ import pytest
 from sqlalchemy import column, text
 
 from push_server.audiences import borders, crossings, refresh, worths, worths_stored
-from push_server.audiences.crossings import Crossings
 from push_server.audiences.places import Place, Standing, found_anew, moved
 from push_server.audiences.worths import Worths
 from push_server.db import Database, SiteSession
@@ -80,12 +79,8 @@ def test_borders_follow_at_every_step(api: Api, db: Database, seed: int) -> None
 @pytest.mark.parametrize(
     ("place", "name", "broken"),
     [
-        (
-            worths,
-            "_concerned",
-            lambda keys, changes, _crossed, segments: concerned(keys, changes, Crossings(), segments),
-        ),
-        (worths, "_concerned", lambda keys, _changes, crossed, segments: concerned(keys, {}, crossed, segments)),
+        (worths, "_passed", lambda *_: set()),
+        (worths, "_concerned", lambda keys, _changes, passed: concerned(keys, {}, passed)),
         (worths, "moved", lambda _session, _id, standing, _position: standing),
         (Worths, "between", lambda *_: []),
         (Worths, "has_changed", lambda *_: False),
