@@ -59,6 +59,7 @@ class Binding:
     product. `segment(id)` gives another segment's rule in core nodes. `zone` is the site's, as PostgreSQL knows it.
     subscription(site_id, customer_id, state, ended_at, and the facts browser, locale, time_zone, topics text[],
     created_at). `messages(outcome, at)` gives (customer_id, campaign uuid, ts): what became of messages until then.
+    A version's `since` is never before its `ts`.
     `borders` are those that the host keeps, as `World.thresholds`; a condition that has none finds it over everyone.
     `everyone` says that a leaf is asked about all customers, not about those who are left of the rule's other leaves.
     `rolled_up` names the events of which some are deleted; event_rollup(kind_id, customer_id, category_id, property,
@@ -122,7 +123,7 @@ class Rows(ABC):
         return found.where(*conditions)
 
     def _limits(self) -> list[Truth]:
-        return [] if self._taken else [*self._standing(), *self._in_window()]
+        return [] if self._taken else [*self._standing(), self.ts <= _instant(self.at), *self._in_window()]
 
     def _take(self, rows: Select[Any] | CompoundSelect[Any]) -> None:
         """From here on the source's rows are these, which are within its limits; the planner drops unused columns."""
@@ -164,8 +165,7 @@ class Rows(ABC):
         """What makes a row one of this site, source and instant."""
 
     def _in_window(self) -> list[Truth]:
-        window = self.source.window
-        conditions = [self.ts <= _instant(self.at)]
+        window, conditions = self.source.window, []
         if window.within is not None:
             conditions.append(self.ts > _instant(self.at - window.within))
         if window.start is not None:
@@ -201,7 +201,8 @@ class _Versions(Rows):
         long = window.within is None or window.within >= _LONG
         if self.binding.everyone and long and not self._where and not self._taken:
             of = [self.table.c[each] for each in ("customer_id", "ts", *self._columns(name))]  # each costs time
-            rows = select(*of).where(*self._limits()).order_by(self.table.c.customer_id)
+            # what stands has come, so that one condition less is asked of each row
+            rows = select(*of).where(*self._standing(), *self._in_window()).order_by(self.table.c.customer_id)
             self._take(rows.offset(0))  # which keeps the planner from forgetting the order
         return self
 

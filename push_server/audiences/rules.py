@@ -78,7 +78,8 @@ class SiteRules:
         self._segments: dict[str, segments.StoredSegment | None] = {}
         self._nodes: dict[str, Any] = {}
         self._campaigns: dict[str, segments.StoredCampaign | None] = {}
-        self.zone = session.get_one(Site, session.site_id).time_zone
+        site = session.get_one(Site, session.site_id)  # held, so that horizons need not ask for it again
+        self.zone = site.time_zone
         self.horizons = horizons_of(session, retention)
         self.context = segments.Context(
             ZoneInfo(self.zone),
