@@ -58,7 +58,13 @@ def rank_ids(leaf: Rank, binding: Binding, at: datetime) -> Ids:
         worth = _worth(leaf, rows)
         return Ids(rows.grouped().having(worth >= number(binding.borders[leaf])))
     each = worths(leaf, binding, at)
-    return Ids(select(each.c.customer_id).where(each.c.worth >= border_of(leaf, each).scalar_subquery()))
+    # Once the border is found, all are gone through again; arrays are filled and read sooner than a table of rows.
+    ids, listed = func.array_agg(each.c.customer_id), func.array_agg(each.c.worth)
+    known = border_of(leaf, each).add_columns(ids.label("ids"), listed.label("worths")).subquery().c
+    told = select(
+        func.unnest(known.ids).label("customer_id"), func.unnest(known.worths).label("worth"), known.border
+    ).subquery()
+    return Ids(select(told.c.customer_id).where(told.c.worth >= told.c.border))
 
 
 def measures_in(leaf: Rank | Rfm) -> tuple[Measure, ...]:
