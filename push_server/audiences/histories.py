@@ -1,7 +1,7 @@
 """Loads customers' facts from PostgreSQL into the columns that rules are evaluated over."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise, zip_longest
 from typing import Any
 
@@ -62,6 +62,8 @@ def parameters(site_id: int, needs: Needs, at: int) -> dict[str, Any]:
         "oldest": sorted(needs.oldest),
         "newest": sorted(needs.newest),
         "at": instant(at),
+        "this_year": _new_year(instant(at).year),
+        "last_year": _new_year(instant(at).year - 1),
         **_asked("events", {name: needs.reach[name] for name in needs.narrow}, at),
         "events_upto": [
             _after(needs.free_reach[name], at) if name in needs.free_reach else "infinity"
@@ -78,6 +80,10 @@ def _asked(what: str, reach: Mapping[str, timedelta | None], at: int) -> dict[st
     names = sorted(reach)
     backs = [reach[name] for name in names]
     return {what: names, f"{what}_after": [_after(back, at) for back in backs]}
+
+
+def _new_year(year: int) -> datetime:
+    return datetime(year, 1, 1, tzinfo=UTC)
 
 
 def _after(back: timedelta | None, at: int) -> str:

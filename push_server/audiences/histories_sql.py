@@ -108,19 +108,32 @@ _EVENTS: Final = Part(
 )
 
 
-def _end(names: str, which: str) -> Part:
-    """For each name in the parameter and each customer one event."""
+def _end(names: str, order: str, until: str = "") -> Part:
+    """For each name in the parameter and each customer the first event in this order.
+
+    Events lie by year, so they are looked for by year, and no further than where one is found: the parameters
+    `last_year` and `this_year` are instants that divide all time, whatever tables there are.
+    """
     columns: dict[str, tuple[str, Kind]] = {**_COME, "owner": ("c.id", "id")}
     named = (
         f"from unnest(%({names})s::text[]) with ordinality as k (name, place)"
         " join term t on t.site_id = %(site)s and t.what = 'event' and t.text = k.name"
     )
-    one = f"(select ts, category_id from event where kind_id = t.id and customer_id = c.id {which} limit 1)"  # noqa: S608
+    years = [
+        "ts < %(last_year)s::timestamptz",
+        "ts >= %(last_year)s::timestamptz and ts < %(this_year)s::timestamptz",
+        "ts >= %(this_year)s::timestamptz",
+    ]
+    of_year = (
+        "(select ts, category_id from event where kind_id = t.id and customer_id = c.id and {} order by {} limit 1)"
+    )
+    each = [of_year.format(year + until, order) for year in (reversed(years) if "desc" in order else years)]
+    one = f"(select * from ({' union all '.join(each)}) as by_year limit 1)"  # noqa: S608
     return Part(columns, f"{named} cross join unnest({_CUSTOMERS}) as c (id) cross join lateral {one} e")
 
 
-_OLDEST: Final = _end("oldest", "order by ts")
-_NEWEST: Final = _end("newest", "and ts <= %(at)s order by ts desc")
+_OLDEST: Final = _end("oldest", "ts")
+_NEWEST: Final = _end("newest", "ts desc", " and ts <= %(at)s")
 
 
 def _bodies(most: int) -> Part:

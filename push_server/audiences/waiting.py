@@ -38,7 +38,7 @@ def end(session: SiteSession, segment: Segment) -> None:
 
 def remember_judged(session: SiteSession, segments: Collection[int], customers: Collection[int]) -> None:
     """These customers have been judged in these segments: what the background has found of them so far is old."""
-    if segments and customers:
+    if segments and customers and session.sql(_IS_AT_WORK, {"site": session.site_id}).scalar_one():
         place = {"site": session.site_id, "segments": list(segments), "customers": list(customers)}
         session.sql(_REMEMBER, place)
 
@@ -84,6 +84,7 @@ _BEGIN = text(
     "insert into segment_backfill (site_id, segment_id, width) select site_id, id, :width from segment"
     " where site_id = :site and id = any(:segments) on conflict (segment_id) do nothing"
 )
+_IS_AT_WORK = text("select exists (select 1 from segment_backfill where site_id = :site and retry_at is null)")
 _REMEMBER = text(
     "insert into backfill_change (backfill_id, customers) select id, cast(:customers as int[]) from segment_backfill"
     " where site_id = :site and segment_id = any(:segments) and retry_at is null"
