@@ -187,7 +187,30 @@ ORDERS: list[tuple[str, dict[str, Any], datetime, set[str]]] = [
 ]
 
 
-@pytest.mark.parametrize(("people", "cases"), [(PEOPLE, CASES), (HUNGRY, MEALS), (CARTS, ORDERS)])
+SINCE = [
+    Shopper("years ago", facts=[does(datetime(2023, 5, 1, tzinfo=UTC), "Seen")]),
+    Shopper("last year", facts=[does(datetime(2025, 1, 1, tzinfo=UTC), "Seen"), does(T - 200 * DAY, "Seen")]),
+    Shopper("this year", facts=[does(datetime(2026, 1, 1, tzinfo=UTC), "Seen"), does(T - DAY, "Seen")]),
+    Shopper("long since", facts=[does(datetime(2024, 12, 31, tzinfo=UTC), "Seen"), does(T - DAY, "Seen")]),
+    Shopper("next year", facts=[does(T + 400 * DAY, "Seen")]),
+]
+SEEN = {"event": "Seen"}
+YEARS: list[tuple[str, dict[str, Any], datetime, set[str]]] = [
+    ("ever, in whatever year", SEEN, T, {"years ago", "last year", "this year", "long since"}),
+    ("for the first time", {**SEEN, "first": {"within": "90d"}}, T, {"this year"}),
+    ("for the first time long ago", {**SEEN, "first": {"before": "90d"}}, T, {"years ago", "last year", "long since"}),
+    ("for the last time", {**SEEN, "last": {"before": "90d"}}, T, {"years ago", "last year"}),
+    ("when the year has come", {**SEEN, "first": {"within": "90d"}}, T + 401 * DAY, {"next year"}),
+    (
+        "and two years later",
+        {**SEEN, "last": {"before": "700d"}},
+        T + 800 * DAY,
+        {"years ago", "last year", "this year"} | {"long since"},
+    ),
+]
+
+
+@pytest.mark.parametrize(("people", "cases"), [(PEOPLE, CASES), (HUNGRY, MEALS), (CARTS, ORDERS), (SINCE, YEARS)])
 def test_edges(db: Database, people: list[Shopper], cases: list[Any]) -> None:
     with Shop(db, people) as shop:
         for title, node, at, expected in cases:
