@@ -1,6 +1,5 @@
 """The API process: routers in, errors out, on uvicorn."""
 
-import gc
 import logging
 import socket
 from contextlib import suppress
@@ -11,14 +10,11 @@ from fastapi import FastAPI
 import push_server.tables  # noqa: F401 - foreign keys resolve only once every table is known
 from push_server import __version__, health
 from push_server.cors import BrowserCors
+from push_server.garbage import collect_rarely
 from push_server.http import install_error_handlers
 from push_server.wiring import routers
 
 log = logging.getLogger(__name__)
-
-GC_THRESHOLDS = (20_000, 20, 100)
-"""A group of events is thousands of objects that live for some milliseconds and are in no cycle: with Python's own
-thresholds, looking for cycles among them took a fifth of the API's time."""
 
 
 def create_app() -> FastAPI:
@@ -44,8 +40,7 @@ def run(listener: socket.socket) -> None:
         server_header=False,
         timeout_graceful_shutdown=15,
     )
-    gc.freeze()
-    gc.set_threshold(*GC_THRESHOLDS)
+    collect_rarely()
     log.info("serving on %s port %s", *listener.getsockname()[:2])
     with suppress(KeyboardInterrupt):  # uvicorn raises the signal once more when it is done
         uvicorn.Server(config).run([listener])

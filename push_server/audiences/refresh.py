@@ -21,7 +21,7 @@ FRESH: Final = timedelta(seconds=0.5)
 """A site that was looked at no longer ago than this, and has no notes, is not behind."""
 PATIENCE: Final = 1.5
 """Seconds for which a reader works on what waits; then he reads what there is, and `fresh_at` says of when it is."""
-_TICK: Final = 2.0  # seconds that one look spends on sites that are far behind
+_TICK: Final = 5.0  # seconds that one look spends on sites that are far behind; a scheduler that ends waits for it
 
 
 def bring_up_to_date(database: Database, site_id: int) -> None:
@@ -37,20 +37,34 @@ def bring_up_to_date(database: Database, site_id: int) -> None:
 
 
 def tick(database: Database) -> int:
-    """What the scheduler repeats: a step for each site in turn, and more for those that are behind; how many."""
-    began, steps = time.monotonic(), 0
-    with database.session() as session:
-        waiting = list(session.sql(_SITES).scalars())
-    while waiting and time.monotonic() - began < _TICK:
-        for site_id in waiting:
-            try:
-                with database.session(site_id=site_id) as session:
-                    step(session)
-                steps += 1
-            except (HomingError, DBAPIError) as error:
-                log.warning("the segments of site %s stay as they are for now: %s", site_id, error)
-        waiting = [site_id for site_id in waiting if _has_notes(database, site_id)]
+    """What the scheduler repeats: a step for each site, and more for those that are behind; how many steps.
+
+    While some are behind it goes on without a rest, and looks after all the others again and again.
+    """
+    began, steps, behind = time.monotonic(), 0, True
+    while behind and time.monotonic() - began < _TICK:
+        round_began = time.monotonic()
+        with database.session() as session:
+            waiting = list(session.sql(_SITES).scalars())
+        while waiting:
+            done = [site_id for site_id in waiting if _step(database, site_id)]
+            steps += len(done)
+            waiting = [site_id for site_id in done if _has_notes(database, site_id)]
+            if time.monotonic() - round_began > EVERY:
+                break
+        behind = bool(waiting)
     return steps
+
+
+def _step(database: Database, site_id: int) -> bool:
+    """A step of one site; whether it came to its end."""
+    try:
+        with database.session(site_id=site_id) as session:
+            step(session)
+    except (HomingError, DBAPIError) as error:
+        log.warning("the segments of site %s stay as they are for now: %s", site_id, error)
+        return False
+    return True
 
 
 def _is_behind(database: Database, site_id: int) -> bool:

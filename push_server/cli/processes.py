@@ -100,10 +100,12 @@ def scheduler() -> None:
     """Run the scheduler; of several, one leads and the others wait."""
     prepare("scheduler")
     from push_server.db import database
+    from push_server.garbage import collect_rarely
     from push_server.scheduler import Scheduler
     from push_server.wiring import ticks
 
     process = Scheduler(database(), ticks())
+    collect_rarely()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: process.stop())
     process.run()
