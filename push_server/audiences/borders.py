@@ -8,9 +8,7 @@ is found to have moved, only those between where it was and where it is can be w
 import logging
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Row, text
@@ -19,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from push_server.audiences.crossings import MOST, Crossings
 from push_server.audiences.models import Segment
 from push_server.audiences.places import number
-from push_server.audiences.program import Key, Program, reads
+from push_server.audiences.program import Key, Program, known_by
 from push_server.audiences.rules import SiteRules, Thresholds, evaluation
 from push_server.audiences.waiting import begin_all
 from push_server.audiences.worths import Worths, forget_worths, keep_worths
@@ -29,8 +27,7 @@ from push_server.errors import HomingError
 from push_server.settings import settings
 from segments.core import Rank, Rfm
 from segments.edges import edges, needs_instant
-from segments.keys import key_of
-from segments.needs import everything, needs
+from segments.needs import everything
 from segments.sql_rank import SCORED_FROM, measures_in
 from segments.sql_thresholds import flat, moved_threshold, read_threshold, threshold, turns
 
@@ -59,25 +56,6 @@ class Told(NamedTuple):
     at_most_late: timedelta
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """What moves a border, told from its condition."""
-
-    key: str
-    reads: frozenset[Key]
-    has_edges: bool
-
-
-@lru_cache(maxsize=4096)
-def _asked(leaf: Leaf) -> _Asked:
-    asked = needs([leaf], _no_segment)
-    return _Asked(key_of(leaf), reads(asked), bool(edges(leaf)) or needs_instant(leaf))
-
-
-def _no_segment(id: str) -> Any:
-    raise AssertionError(f"a condition that depends on everyone names no segment, but {id}")
-
-
 def refresh(
     session: SiteSession,
     program: Program,
@@ -94,7 +72,7 @@ def refresh(
     returned: a whole evaluation of its segments finds it.
     """
     rows = _rows(session)
-    held = {leaf: rows.pop(_asked(leaf).key) for leaf in program.borders if _asked(leaf).key in rows}
+    held = {leaf: rows.pop(known_by(leaf)[0]) for leaf in program.borders if known_by(leaf)[0] in rows}
     if rows:  # no segment asks for them any more
         _forget(session, rows)
     worths = keep_worths(session, program, changes, crossed, at)
@@ -163,7 +141,7 @@ def to_be_sought(session: SiteSession, leaves: Iterable[Leaf], *, due_ones: bool
     """Those of these conditions that have no border, with None, or one that is slow to find and due, with that."""
     rows, found = _rows(session), dict[Leaf, Any]()
     for leaf in leaves:
-        row = rows.get(_asked(leaf).key)
+        row = rows.get(known_by(leaf)[0])
         if row is None or (due_ones and row.is_due and is_slow(row)):
             found[leaf] = None if row is None else _read(leaf, row)
     return found
@@ -171,18 +149,18 @@ def to_be_sought(session: SiteSession, leaves: Iterable[Leaf], *, due_ones: bool
 
 def mark_due(session: SiteSession, leaves: Iterable[Leaf]) -> None:
     """Have these borders found again once they have rested."""
-    session.sql(_MARK_DUE, {"site": session.site_id, "leaves": [_asked(leaf).key for leaf in leaves]})
+    session.sql(_MARK_DUE, {"site": session.site_id, "leaves": [known_by(leaf)[0] for leaf in leaves]})
 
 
 def is_moved_by_time(leaf: Leaf) -> bool:
     """Whether a border can move although nothing happens."""
-    return _asked(leaf).has_edges
+    return bool(edges(leaf)) or needs_instant(leaf)
 
 
 def stored_borders(session: SiteSession, leaves: Iterable[Leaf]) -> dict[Leaf, Any]:
     """Of these conditions the borders that are stored."""
     rows = _rows(session)
-    return {leaf: _read(leaf, rows[_asked(leaf).key]) for leaf in leaves if _asked(leaf).key in rows}
+    return {leaf: _read(leaf, rows[known_by(leaf)[0]]) for leaf in leaves if known_by(leaf)[0] in rows}
 
 
 def tell(session: SiteSession, segments: Iterable[Segment], fresh_at: datetime | None) -> dict[int, Told]:
@@ -194,7 +172,7 @@ def tell(session: SiteSession, segments: Iterable[Segment], fresh_at: datetime |
     at_most = max(LATEST, (SHARE + 2) * _cost(rows.values()))
     for segment in segments:
         try:
-            stored = [rows[_asked(leaf).key] for leaf in leaves_of(rules, segment) if _asked(leaf).key in rows]
+            stored = [rows[known_by(leaf)[0]] for leaf in leaves_of(rules, segment) if known_by(leaf)[0] in rows]
         except HomingError:  # as of a rule that was stored by an earlier version
             continue
         as_of = [row.found_at if row.is_due else max(row.found_at, fresh_at or row.found_at) for row in stored]
@@ -216,8 +194,8 @@ def forget_borders(session: SiteSession) -> None:
 
 
 def _is_touched(leaf: Leaf, keys: set[Key], passed: set[int]) -> bool:
-    asked = _asked(leaf)
-    return Kind.EVERYTHING in keys or not asked.reads.isdisjoint(keys) or (asked.has_edges and bool(passed))
+    _key, read = known_by(leaf)
+    return Kind.EVERYTHING in keys or not read.isdisjoint(keys) or (bool(passed) and is_moved_by_time(leaf))
 
 
 def _rest(rows: Iterable[Row[Any]]) -> timedelta:
@@ -282,7 +260,7 @@ def store(session: SiteSession, leaf: Leaf, row: Sequence[Any], at: datetime, co
     """Tell members by this border from here on. The site's membership lock is held."""
     border = read_threshold(leaf, row)
     numbers = [None if each is None else str(each) for each in flat(border)]
-    place = {"site": session.site_id, "leaf": _asked(leaf).key}
+    place = {"site": session.site_id, "leaf": known_by(leaf)[0]}
     session.sql(_STORE, {**place, "border": numbers, "at": at, "cost": cost_ms})
     return border
 

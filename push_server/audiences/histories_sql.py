@@ -108,8 +108,8 @@ _EVENTS: Final = Part(
 )
 
 
-def _end(names: str, order: str, until: str = "") -> Part:
-    """For each name in the parameter and each customer the first event in this order.
+def _end(names: str, *, is_newest: bool) -> Part:
+    """For each name in the parameter and each customer the first event, or the last one up to `at`.
 
     Events lie by year, so they are looked for by year, and no further than where one is found: the parameters
     `last_year` and `this_year` are instants that divide all time, whatever tables there are.
@@ -124,16 +124,17 @@ def _end(names: str, order: str, until: str = "") -> Part:
         "ts >= %(last_year)s::timestamptz and ts < %(this_year)s::timestamptz",
         "ts >= %(this_year)s::timestamptz",
     ]
-    of_year = (
-        "(select ts, category_id from event where kind_id = t.id and customer_id = c.id and {} order by {} limit 1)"
-    )
-    each = [of_year.format(year + until, order) for year in (reversed(years) if "desc" in order else years)]
+    of_year = "(select ts, category_id from event where kind_id = t.id and customer_id = c.id and {} limit 1)"
+    wanted = [f"{year} order by ts" for year in years]
+    if is_newest:
+        wanted = [f"{year} and ts <= %(at)s order by ts desc" for year in reversed(years)]
+    each = [of_year.format(one) for one in wanted]
     one = f"(select * from ({' union all '.join(each)}) as by_year limit 1)"  # noqa: S608
     return Part(columns, f"{named} cross join unnest({_CUSTOMERS}) as c (id) cross join lateral {one} e")
 
 
-_OLDEST: Final = _end("oldest", "ts")
-_NEWEST: Final = _end("newest", "ts desc", " and ts <= %(at)s")
+_OLDEST: Final = _end("oldest", is_newest=False)
+_NEWEST: Final = _end("newest", is_newest=True)
 
 
 def _bodies(most: int) -> Part:

@@ -64,7 +64,7 @@ def found_anew(session: SiteSession, measure_id: int, positions: Iterable[int]) 
 
 
 def moved(session: SiteSession, measure_id: int, standing: Standing, position: int) -> Standing:
-    """What stands at the position, which is another one than before: only those in between are read."""
+    """What stands at the position, which may be another one than before: only those in between are read."""
     place = {"measure": measure_id, "worth": standing.worth}
     if position > standing.upto:
         row = session.sql(_UP, place | {"many": position - standing.upto}).one()

@@ -7,6 +7,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from threading import Lock
 from typing import Any
 
@@ -68,7 +69,7 @@ class Program:
                 self.borders.setdefault(leaf, set()).add(rule.segment_id)
             for timed in rule.timed:
                 if timed not in self.timed:
-                    self.timed[timed] = Timed(key_of(timed), reads(needs([timed], self.segment)))
+                    self.timed[timed] = Timed(*known_by(timed))
                 self.timed[timed].segments.add(rule.segment_id)
             for key in rule.reads:
                 self._readers.setdefault(key, set()).add(rule.segment_id)
@@ -140,6 +141,16 @@ def ruled(segment_id: int, node: Node, segment: Callable[[str], Node]) -> Ruled:
         timed=frozenset(filter(needs_instant, leaves)),
         asks_catalogue=asked.lines is not None,
     )
+
+
+@lru_cache(maxsize=4096)
+def known_by(leaf: Leaf) -> tuple[str, frozenset[Key]]:
+    """The key of a condition that names no segment, and the changes that can touch it."""
+    return key_of(leaf), reads(needs([leaf], _no_segment))
+
+
+def _no_segment(id: str) -> Any:
+    raise AssertionError(f"such a condition names no segment, but {id}")
 
 
 def reads(asked: Needs) -> frozenset[Key]:

@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import lru_cache
 from typing import Any, Final
 
 from sqlalchemy import Row, text
@@ -28,15 +27,13 @@ from push_server.audiences.places import (
     read_standing,
     write_standing,
 )
-from push_server.audiences.program import Key, Program, reads
+from push_server.audiences.program import Key, Program, known_by
 from push_server.audiences.rules import SiteRules
 from push_server.audiences.worths_stored import Bindings, Moved, Stored, forget
 from push_server.customers.changes import Kind
 from push_server.db import SiteSession
 from segments.core import Rank, Rfm
 from segments.edges import needs_instant
-from segments.keys import key_of
-from segments.needs import needs
 from segments.sql_rank import Measure, measures_in
 
 log = logging.getLogger(__name__)
@@ -86,9 +83,9 @@ class Worths:
 
     def between(self, measure: Measure, old: Border, new: Border, most: int) -> list[int]:
         """Up to so many of those for whom it matters which of the two the border is; no border is beyond all."""
-        known = sorted(border for border in (old, new) if border is not None)
         if old == new:
             return []
+        known = sorted(border for border in (old, new) if border is not None)
         place = {"id": self.ids[measure], "least": known[0], "beyond": known[1] if known[1:] else None, "most": most}
         return list(self.session.sql(_BETWEEN, place).scalars())
 
@@ -102,10 +99,13 @@ def keep_worths(
     """
     found = Worths(session)
     stored = {row.measure: row for row in session.sql(_STORED, {"site": session.site_id})}
-    asked, bindings, until = _asked_by(program), Bindings(SiteRules(session)), time.monotonic() + FILLING
+    asked = _asked_by(program)
+    if not asked and not stored:
+        return found
+    bindings, until = Bindings(SiteRules(session)), time.monotonic() + FILLING
     passed = _passed(crossed, set().union(*(program.borders[leaf] for leaves in asked.values() for leaf in leaves)))
     for measure, leaves in asked.items():
-        key, read = _known_by(measure)
+        key, read = known_by(measure)
         row = stored.pop(key, None)
         if row is None:
             row = session.sql(_NEW, {"site": session.site_id, "measure": key}).one()
@@ -134,16 +134,6 @@ def _asked_by(program: Program) -> dict[Measure, list[Leaf]]:
         for measure in () if needs_instant(leaf) else measures_in(leaf):
             found.setdefault(measure, []).append(leaf)
     return found
-
-
-@lru_cache(maxsize=4096)
-def _known_by(measure: Measure) -> tuple[str, frozenset[Key]]:
-    """Its key, and the changes that can touch it."""
-    return key_of(measure), reads(needs([measure], _no_segment))
-
-
-def _no_segment(id: str) -> Any:
-    raise AssertionError(f"a condition that depends on everyone names no segment, but {id}")
 
 
 def _passed(crossed: Crossings, segments: set[int]) -> set[int]:
@@ -192,7 +182,7 @@ def _keep(found: Worths, work: _Work, row: Row[Any], until: float, filled_to: in
             "what customers of site %s are worth cannot be stored for now: %s", found.session.site_id, error.orig
         )
         _not_before[stored.id] = time.monotonic() + _PAUSE
-        found.session.sql(_EMPTY, {"id": stored.id})
+        stored.empty()
         return
     found.ids[stored.measure], found.standing[stored.measure] = stored.id, standing
     if filled_to is not None or any(moves) or standing != before:
@@ -217,7 +207,6 @@ _STORED = text("select id, measure, filled_to, ranked, worthy from worth_measure
 _NEW = text(
     "insert into worth_measure (site_id, measure) values (:site, :measure) returning id, filled_to, ranked, worthy"
 )
-_EMPTY = text("update worth_measure set filled_to = -1 where id = :id")
 _BEYOND = text(
     "select (select min(worth) from customer_worth where measure_id = :id and worth > w.worth)"
     " from unnest(cast(:worths as numeric[])) with ordinality as w (worth, place) order by w.place"

@@ -49,7 +49,7 @@ class Stored:
     """A measure by its row id, as of an instant. The site's membership lock is held."""
 
     session: SiteSession
-    bindings: "Bindings"
+    bindings: Bindings
     measure: Measure
     id: int
     at: datetime
@@ -109,6 +109,10 @@ class Stored:
         found = worth_by(self.measure, self.bindings.of(part), self.at).subquery().c
         rows = select(literal(self.id, Integer), found.customer_id, found.worth)
         self.session.sql(insert(customer_worth).from_select(["measure_id", "customer_id", "worth"], rows))
+
+    def empty(self) -> None:
+        """It is to be filled from the beginning."""
+        self.session.sql(_FILLED, {"id": self.id, "to": -1})
 
     def count(self) -> tuple[int, int]:
         """How many are ranked, and how many of them have a worth."""

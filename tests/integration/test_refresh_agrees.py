@@ -2,7 +2,7 @@
 
 import random
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -212,11 +212,9 @@ TOLD = (
 )
 
 
-def test_members_are_right_after_every_step(world: World, db: Database) -> None:
-    made = [world.api.segment(f"{number}", rule)["id"] for number, rule in enumerate(RULES)]
-    world.api.segment("nested", {"all": [{"segment": made[4]}, {"not": {"segment": made[1]}}]})
-    world.api.segment("nested twice", {"any": [{"segment": made[6]}, {"segment": made[11]}]})
-    for number in range(18):
+def go_on(world: World, db: Database, steps: int, is_right: Callable[[], None] = lambda: None) -> None:
+    """Things happen and time passes; after each step members are right, and what `is_right` asserts."""
+    for number in range(steps):
         for _ in range(world.random.randrange(9)):
             world.happen()
         world.now += world.random.choice(STEPS)
@@ -224,5 +222,13 @@ def test_members_are_right_after_every_step(world: World, db: Database) -> None:
         refresh.tick(db)
         try:
             check(db, world.api.site_id, clock.now())
+            is_right()
         except AssertionError as error:
             raise AssertionError(f"in step {number}, at {world.now}") from error
+
+
+def test_members_are_right_after_every_step(world: World, db: Database) -> None:
+    made = [world.api.segment(f"{number}", rule)["id"] for number, rule in enumerate(RULES)]
+    world.api.segment("nested", {"all": [{"segment": made[4]}, {"not": {"segment": made[1]}}]})
+    world.api.segment("nested twice", {"any": [{"segment": made[6]}, {"segment": made[11]}]})
+    go_on(world, db, 18)

@@ -10,7 +10,7 @@ from push_server import clock
 from push_server.audiences import borders, refresh, worths
 from push_server.db import Database
 from tests.integration.audiences.shop import NOW, ORDER, Api, at
-from tests.integration.test_refresh_agrees import STEPS, VIEW, World, check, unresting
+from tests.integration.test_refresh_agrees import VIEW, World, check, go_on, unresting
 
 __all__ = ["unresting"]
 
@@ -52,17 +52,7 @@ def live(api: Api, db: Database, seed: int, steps: int, is_right: Callable[[], N
     made = [api.segment(f"{number}", rule)["id"] for number, rule in enumerate(RULES)]
     inner = api.segment("named", {"all": [{"segment": made[0]}, {"not": {"segment": made[7]}}]})["id"]
     api.segment("not named", {"not": {"segment": inner}})
-    for number in range(steps):
-        for _ in range(world.random.randrange(9)):
-            world.happen()
-        world.now += world.random.choice(STEPS)
-        at(world.now)
-        refresh.tick(db)
-        try:
-            check(db, api.site_id, clock.now())
-            is_right()
-        except AssertionError as error:
-            raise AssertionError(f"in step {number}, at {world.now}") from error
+    go_on(world, db, steps, is_right)
 
 
 @pytest.fixture
