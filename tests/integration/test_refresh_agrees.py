@@ -11,7 +11,7 @@ import pytest
 from sqlmodel import col, select
 
 from push_server import clock
-from push_server.audiences import borders, refresh
+from push_server.audiences import borders, refresh, step
 from push_server.audiences.models import Segment
 from push_server.audiences.rules import SiteRules
 from push_server.campaigns.models import Campaign
@@ -169,10 +169,12 @@ def tell(session: SiteSession, customer: int, kinds: list[str], when: datetime) 
 
 @pytest.fixture
 def unresting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However slow the machine is, each step finds every border that is due."""
+    """However slow the machine is, each step finds every border that is due, and evaluates every segment that is."""
     monkeypatch.setattr(borders, "SHARE", 0)
     monkeypatch.setattr(borders, "BUDGET", 60)
     monkeypatch.setattr(borders, "SLOW", 60)
+    monkeypatch.setattr(step, "WHOLE_BUDGET", 60)
+    monkeypatch.setattr(step, "QUICK", 60)
 
 
 @pytest.fixture

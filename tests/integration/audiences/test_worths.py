@@ -54,7 +54,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> dict[int, float]:
 
 
 @pytest.fixture
-def kept(monkeypatch: pytest.MonkeyPatch) -> None:
+def kept(unresting: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """All is filled at once, and so no border is found over everyone but the first one."""
     monkeypatch.setattr(worths, "FILLING", 60)
     monkeypatch.setattr(borders, "_find_again", never)
