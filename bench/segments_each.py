@@ -1,9 +1,10 @@
 """What keeping segments fresh is measured against: each rule asked again by a statement of its own, for those customers
 alone who changed, their ids passed as an array.
 
-The statement is the product's own over tables that hold nobody else, so each leaf goes by the customer's index. It is
-compiled beforehand: PostgreSQL's time counts, and the members' way to us. Thresholds of ranks and scores, which hang on
-everyone, are given as they were last found.
+Either it is the segment's own statement, of whose members those are asked for; or, narrowed, that statement over tables
+that hold nobody else, so that each leaf goes by the customer's index. It is compiled beforehand: PostgreSQL's time
+counts, and the members' way to us. Thresholds of ranks and scores, which hang on everyone, are given as they were last
+found.
 """
 
 from collections.abc import Iterable, Mapping
@@ -13,7 +14,7 @@ from decimal import Decimal
 from typing import Any
 
 import psycopg
-from sqlalchemy import ARRAY, Integer, any_, bindparam, cast, select
+from sqlalchemy import ARRAY, Integer, Select, any_, bindparam, cast, select
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.sql import FromClause
 
@@ -54,16 +55,25 @@ def thresholds(session: SiteSession, leaves: Iterable[Leaf], at: datetime) -> Th
 class OneByOne:
     """The statements of rules by segment id, ready to be run for any customers."""
 
-    def __init__(self, session: SiteSession, nodes: Mapping[int, Node], known: Thresholds, at: datetime) -> None:
+    def __init__(
+        self,
+        session: SiteSession,
+        nodes: Mapping[int, Node],
+        known: Thresholds,
+        at: datetime,
+        *,
+        is_narrowed: bool = True,
+    ) -> None:
         everyone = SiteRules(session).binding()
-        narrowed: dict[str, Any] = {name: _narrowed(getattr(everyone, name), "customer_id") for name in _OF_CUSTOMERS}
-        binding = replace(
-            everyone,
-            **narrowed,
-            customer=_narrowed(everyone.customer, "id"),
-            segment=lambda id: _frozen(everyone.segment(id), known),
-        )
-        self._statements = {id: _compiled(compile(_frozen(node, known), binding, at)) for id, node in nodes.items()}
+        binding = replace(everyone, segment=lambda id: _frozen(everyone.segment(id), known))
+        if is_narrowed:
+            narrow: dict[str, Any] = {name: _narrowed(getattr(everyone, name), "customer_id") for name in _OF_CUSTOMERS}
+            binding = replace(binding, **narrow, customer=_narrowed(everyone.customer, "id"))
+        found = {id: compile(_frozen(node, known), binding, at) for id, node in nodes.items()}
+        self._statements = {
+            id: _compiled(statement if is_narrowed else _chosen(statement.subquery(), "customer_id"))
+            for id, statement in found.items()
+        }
 
     def members(self, conn: psycopg.Connection[Any], customers: list[int]) -> dict[int, list[int]]:
         """Who of the customers is in, one statement a segment."""
@@ -78,7 +88,11 @@ class OneByOne:
 
 def _narrowed(table: FromClause, column: str) -> FromClause:
     """A subquery that the planner dissolves."""
-    return select(table).where(table.c[column] == any_(cast(bindparam("customers"), ARRAY(Integer)))).subquery()
+    return _chosen(table, column).subquery()
+
+
+def _chosen(table: FromClause, column: str) -> Select[Any]:
+    return select(table).where(table.c[column] == any_(cast(bindparam("customers"), ARRAY(Integer))))
 
 
 def _compiled(statement: Any) -> tuple[str, dict[str, Any]]:

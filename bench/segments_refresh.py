@@ -2,8 +2,9 @@
 segment over those same customers.
 
 Homing's time is that of a whole step: taking the notes, loading histories, judging, comparing with the stored members
-and writing the difference. The others' is that of finding the members alone. What happened is committed beforehand by
-the product's own committer. Both must find the same members.
+and writing the difference. The others' is that of finding the members alone: by each segment's own statement, asked for
+those customers; and by that statement narrowed to them by hand. What happened is committed beforehand by the product's
+own committer. All must find the same members.
 """
 
 import statistics
@@ -40,16 +41,19 @@ class _Size:
     customers: int
     ours: list[float] = field(default_factory=list)
     each: list[float] = field(default_factory=list)
+    narrowed: list[float] = field(default_factory=list)
     differing: int = 0
     moved: list[int] = field(default_factory=list)
 
     def row(self) -> dict[str, Any]:
-        ours, each = statistics.median(self.ours), statistics.median(self.each)
+        ours, each, narrowed = (statistics.median(times) for times in (self.ours, self.each, self.narrowed))
         return {
             "customers": self.customers,
             "homing_ms": round(ours, 1),
             "one_sql_per_segment_ms": round(each, 1),
             "times": round(each / ours, 1),
+            "one_narrowed_sql_per_segment_ms": round(narrowed, 1),
+            "times_narrowed": round(narrowed / ours, 1),
             "memberships_changed": round(statistics.median(self.moved)),
             "differing": self.differing,
         }
@@ -64,7 +68,7 @@ def measure(kept: Kept, smaller: Kept | None, rounds: int) -> dict[str, Any]:
         for turn in range(rounds):
             for size in range(len(SIZES)):
                 for bench in benches:
-                    bench.turn(bench.sizes[size], ours_first=turn % 2 == 0)
+                    bench.turn(bench.sizes[size], ours_first=turn % 2 == 0, is_last=turn == rounds - 1)
     finally:
         for bench in benches:
             bench.close()
@@ -114,24 +118,30 @@ class _Bench:
         """A row for each size."""
         return [size.row() for size in self.sizes]
 
-    def turn(self, size: _Size, *, ours_first: bool = True) -> None:
-        """Something happens to so many customers; then each in turn finds who is in which segment."""
+    def turn(self, size: _Size, *, ours_first: bool = True, is_last: bool = False) -> None:
+        """Something happens to so many customers; then each in turn finds who is in which segment.
+
+        The segments' own statements take minutes for many customers, so they have a turn only in the last round.
+        """
         self.at += _TICK
         with clock_at(self.at):
             customers = self._happen(size.customers)
             with self.kept.database.session(site_id=self.kept.site_id) as session:
-                others = OneByOne(session, self.nodes, self.thresholds, self.at)
+                narrowed = OneByOne(session, self.nodes, self.thresholds, self.at)
+                plain = OneByOne(session, self.nodes, self.thresholds, self.at, is_narrowed=False)
             if not ours_first:
-                found = self._each(size, others, customers)
+                found = self._each(size.narrowed, narrowed, customers)
             before = self._moves()
             began = time.perf_counter()
             with self.kept.database.session(site_id=self.kept.site_id) as session:
                 step(session)
             size.ours.append((time.perf_counter() - began) * 1000)
             if ours_first:
-                found = self._each(size, others, customers)
+                found = self._each(size.narrowed, narrowed, customers)
             size.moved.append(self._moves() - before)
             size.differing += self._differing(found, customers)
+            if is_last:
+                size.differing += self._differing(self._each(size.each, plain, customers), customers)
 
     def _happen(self, many: int) -> list[int]:
         """An event each for so many customers, and a note that touches every rule; their ids."""
@@ -146,10 +156,10 @@ class _Bench:
         note(self.conn, self.kept.site_id, [(ids[0], kind) for kind in [*kinds, *(id for (id,) in names)]])
         return ids
 
-    def _each(self, size: _Size, others: OneByOne, customers: list[int]) -> dict[int, list[int]]:
+    def _each(self, times: list[float], others: OneByOne, customers: list[int]) -> dict[int, list[int]]:
         began = time.perf_counter()
         found = others.members(self.conn, customers)
-        size.each.append((time.perf_counter() - began) * 1000)
+        times.append((time.perf_counter() - began) * 1000)
         return found
 
     def _differing(self, found: dict[int, list[int]], customers: list[int]) -> int:

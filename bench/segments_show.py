@@ -18,11 +18,15 @@ def show_refresh(result: dict[str, Any], console: Console) -> None:
 
 
 def _refresh_table(title: str, rows: Rows, console: Console) -> None:
-    table = _table(title, "customers changed", "homing", "one SQL a segment", "times", "memberships changed")
+    table = _table(
+        title, "customers changed", "homing", "one SQL a segment", "times", "narrowed by hand", "times",
+        "memberships changed",
+    )  # fmt: skip
     for row in rows:
-        columns = (row["homing_ms"], row["one_sql_per_segment_ms"])
         table.add_row(
-            f"{row['customers']:,}", *(f"{ms:,.1f}" for ms in columns), f"{row['times']:.1f}",
+            f"{row['customers']:,}", f"{row['homing_ms']:,.1f}",
+            f"{row['one_sql_per_segment_ms']:,.1f}", f"{row['times']:.1f}",
+            f"{row['one_narrowed_sql_per_segment_ms']:,.1f}", f"{row['times_narrowed']:.1f}",
             f"{row['memberships_changed']:,}" + (" ≠" if row["differing"] else ""),
         )  # fmt: skip
     console.print(table)

@@ -20,6 +20,7 @@ CONTROL_FILE_SIZE = 8192
 
 # 18's defaults are for a shared machine; these are for one service beside it. JIT costs more than it brings here.
 # I/O is left to the backends, as up to 17: on one machine with warm pages three I/O processes bring nothing.
+# pg_prewarm remembers which pages were in memory and reads them again after a start, in the background.
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
@@ -31,6 +32,7 @@ SETTINGS = {
     "jit": "off",
     "autovacuum_naptime": "10s",
     "io_method": "sync",
+    "shared_preload_libraries": "pg_prewarm",
     "timezone": "UTC",
     "log_timezone": "UTC",
 }
