@@ -30,11 +30,11 @@ with claimed as (
     from (select id from delivery where id = any(%(ids)s::bigint[]) and dispatch_id = %(dispatch)s
           and state = 'queued' order by id for update skip locked) free
     where d.id = free.id
-    returning d.id, d.customer_id, d.subscription_id, d.variant, d.attempts
+    returning d.id, d.customer_id, d.subscription_id, d.variant, d.attempts, d.retries
 )
-select c.id, c.customer_id, c.subscription_id, c.variant, c.attempts, s.endpoint, s.p256dh, s.auth, s.vapid_key_id,
-       s.state as subscription_state, s.customer_id as owner, s.snoozed_until,
-       p.external_id, p.anonymous_id, p.attributes, p.time_zone
+select c.id, c.customer_id, c.subscription_id, c.variant, c.attempts, c.retries,
+       s.endpoint, s.p256dh, s.auth, s.vapid_key_id, s.state as subscription_state, s.customer_id as owner,
+       s.snoozed_until, p.external_id, p.anonymous_id, p.attributes, p.time_zone
 from claimed c left join subscription s on s.id = c.subscription_id and s.site_id = %(site)s
 left join customer p on p.id = c.customer_id and p.site_id = %(site)s
 order by c.id

@@ -97,7 +97,8 @@ class Dispatch(SiteScoped, table=True):
 # One push message to one subscription; a customer without any has one row without a subscription.
 # `due_at` says when the sweeper looks at an open row again: a queued one is then put on the queue anew, one waiting
 # for a retry is then tried, and one being sent has then lost its lease. `attempts` counts claims, and so is the fencing
-# token by which only the latest of them may write a result.
+# token by which only the latest of them may write a result; `retries` counts the answers that asked for another try,
+# `lapses` the leases that ran out, as they do when the row kills its worker.
 delivery = Table(
     "delivery",
     SQLModel.metadata,
@@ -110,6 +111,8 @@ delivery = Table(
     Column("state", Text, nullable=False, server_default="queued"),
     Column("reason", Text),
     Column("attempts", SmallInteger, nullable=False, server_default="0"),
+    Column("retries", SmallInteger, nullable=False, server_default="0"),
+    Column("lapses", SmallInteger, nullable=False, server_default="0"),
     Column("status_code", SmallInteger),
     Column("due_at", Instant),
     Column("accepted_at", Instant),

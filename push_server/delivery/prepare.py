@@ -31,6 +31,7 @@ class Claimed:
     subscription_id: int | None
     variant: int
     attempts: int
+    retries: int
     endpoint: str | None
     p256dh: bytes | None
     auth: bytes | None

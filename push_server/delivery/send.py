@@ -84,6 +84,7 @@ class _Sending:
                     row.id,
                     row.subscription_id,
                     row.attempts,
+                    row.retries,
                     judge(response),
                     response.status,
                     now=clock.now(),

@@ -51,8 +51,17 @@ def dispatch(
     return row
 
 
-def enqueue_sending(session: SiteSession, name: str, dispatch_id: int, ids: list[int]) -> None:
-    """Put deliveries of a dispatch on the queue `name`, a chunk a job."""
-    size = settings().chunk_size
+def enqueue_sending(session: SiteSession, name: str, dispatch_id: int, ids: list[int], lapses: int = 0) -> None:
+    """Put deliveries of a dispatch on the queue `name`, a chunk a job; chunks are small after `lapses` lost leases."""
+    size = chunk_size(lapses)
     for start in range(0, len(ids), size):
         queue.enqueue(session, name, SEND_JOB, dispatch_id=dispatch_id, ids=ids[start : start + size])
+
+
+def chunk_size(lapses: int) -> int:
+    """How many deliveries go together after they lost their lease so many times.
+
+    Once may be anybody's death. After that some row among them may have killed the worker, so they are split by 16
+    each time, until that row is alone: a chunk of 500 takes two steps, and so it is 31 rows whose jobs hold one each.
+    """
+    return max(1, settings().chunk_size >> 4 * max(0, lapses - 1))

@@ -23,7 +23,8 @@ from push_server.webpush.response import Outcome, Verdict, retry_delay
 log = logging.getLogger(__name__)
 
 MAX_ATTEMPTS: Final = 16
-"""With delays doubling up to an hour, that is about seven hours of a push service that is down."""
+"""Tries that a push service answered or let time out. With delays doubling up to an hour, that is about seven hours of
+one that is down."""
 WRITE_TRIES: Final = 8
 """A result that is not written is a message sent twice, so the database gets half a minute to come back."""
 
@@ -48,6 +49,7 @@ def decide(
     delivery_id: int,
     subscription_id: int | None,
     attempts: int,
+    retries: int,
     verdict: Verdict,
     status: int | None,
     *,
@@ -55,7 +57,7 @@ def decide(
     expires_at: datetime,
     rng: random.Random,
 ) -> Settlement:
-    """What a push service's verdict on the `attempts`-th try makes of a delivery."""
+    """What a push service's verdict makes of a delivery under its `attempts`-th claim, after so many `retries`."""
 
     def end(state: DeliveryState, reason: Reason | None = None, **more: object) -> Settlement:
         return Settlement(delivery_id, attempts, state, reason, status, **more)  # type: ignore[arg-type]
@@ -69,8 +71,8 @@ def decide(
             return end(DeliveryState.FAILED, Reason.TOO_LARGE)
         case Outcome.KEY_REJECTED:
             return end(DeliveryState.FAILED, Reason.VAPID_REJECTED)
-        case Outcome.RETRY if attempts < MAX_ATTEMPTS:
-            due_at = now + timedelta(seconds=retry_delay(attempts, verdict.retry_after, rng))
+        case Outcome.RETRY if retries + 1 < MAX_ATTEMPTS:
+            due_at = now + timedelta(seconds=retry_delay(retries + 1, verdict.retry_after, rng))
             if due_at >= expires_at:
                 return end(DeliveryState.EXPIRED, Reason.TOO_LATE)
             return end(DeliveryState.RETRY, due_at=due_at)
@@ -99,6 +101,7 @@ def _write(session: SiteSession, settlements: Sequence[Settlement]) -> None:
     settled = session.raw.execute(
         """
         update delivery d set state = u.state, reason = u.reason, status_code = u.status_code, due_at = u.due_at,
+               retries = d.retries + (u.state = 'retry')::int,
                accepted_at = case when u.state = 'accepted' then %(now)s end, updated_at = %(now)s
         from unnest(%(ids)s::bigint[], %(attempts)s::int[], %(states)s::text[], %(reasons)s::text[],
                     %(codes)s::int[], %(due)s::timestamptz[]) as u(id, attempts, state, reason, status_code, due_at)

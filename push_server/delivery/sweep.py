@@ -2,9 +2,11 @@
 
 Every tick it puts back on the queue what is due: retries whose time has come, deliveries whose worker lost its lease,
 queued ones whose job was lost, and dispatches whose planner died. What it finds is `queued` again, under a later
-`due_at`, so that the next tick leaves it alone. It also ends what has outlived its TTL, and dispatches that are done.
+`due_at`, so that the next tick leaves it alone. It also ends what has outlived its TTL or killed worker after worker,
+and dispatches that are done.
 """
 
+import logging
 from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime
@@ -17,6 +19,8 @@ from push_server.db import Database, SiteSession
 from push_server.delivery.plan import SWEEP_AFTER
 from push_server.delivery.service import PLAN_AGAIN, PLAN_JOB, enqueue_sending
 
+log = logging.getLogger(__name__)
+
 EVERY: Final = 0.5
 """Seconds between two sweeps; a retry goes out at most so much late, and the queue's wait."""
 BACKLOG: Final = 50
@@ -24,22 +28,28 @@ BACKLOG: Final = 50
 AT_ONCE: Final = 20_000
 """Deliveries of a dispatch that one sweep puts on the queue."""
 
+MAX_LAPSES: Final = 5
+"""Leases a delivery may lose. The last two it lost alone in its chunk (see `chunk_size`): so it is what kills."""
+
 _DUE = """
 update delivery d
-set state = case when due.expires_at <= %(now)s then 'expired' else 'queued' end,
-    reason = case when due.expires_at <= %(now)s then 'too_late' end,
-    due_at = case when due.expires_at > %(now)s then %(later)s::timestamptz end,
-    updated_at = %(now)s
+set state = case when due.expires_at <= %(now)s then 'expired' when due.lapses >= %(lapses)s then 'failed'
+                 else 'queued' end,
+    reason = case when due.expires_at <= %(now)s then 'too_late' when due.lapses >= %(lapses)s
+                  then 'push_service_error' end,
+    due_at = case when due.expires_at > %(now)s and due.lapses < %(lapses)s then %(later)s::timestamptz end,
+    lapses = due.lapses, updated_at = %(now)s
 from (
-    select row.id, p.expires_at
+    select row.id, row.lapses, p.expires_at
     from dispatch p cross join lateral (
-        select id from delivery where dispatch_id = p.id and {states} and due_at <= %(now)s
+        select id, lapses + (state = 'sending')::int as lapses from delivery
+        where dispatch_id = p.id and {states} and due_at <= %(now)s
         order by due_at limit %(limit)s for update skip locked
     ) row
     where p.state <> 'done'
 ) due
 where d.id = due.id
-returning d.id, d.dispatch_id, d.state
+returning d.id, d.dispatch_id, d.state, d.lapses
 """
 _TO_TRY_AGAIN = _DUE.format(states="state in ('sending', 'retry')")
 _LOST = _DUE.format(states="state = 'queued'")
@@ -66,20 +76,22 @@ def _restart_planners(session: SiteSession, now: datetime) -> None:
         queue.enqueue(session, queue.PLAN, PLAN_JOB, dispatch_id=dispatch_id)
 
 
-def _due(session: SiteSession, statement: str, now: datetime) -> list[tuple[int, int, str]]:
+def _due(session: SiteSession, statement: str, now: datetime) -> list[tuple[int, int, str, int]]:
     return session.raw.execute(
         statement,
-        {"now": now, "later": now + SWEEP_AFTER, "limit": AT_ONCE},
+        {"now": now, "later": now + SWEEP_AFTER, "limit": AT_ONCE, "lapses": MAX_LAPSES},
     ).fetchall()
 
 
-def _enqueue(session: SiteSession, name: str, due: Iterable[tuple[int, int, str]]) -> None:
-    by_dispatch: dict[int, list[int]] = defaultdict(list)
-    for delivery_id, dispatch_id, state in due:
+def _enqueue(session: SiteSession, name: str, due: Iterable[tuple[int, int, str, int]]) -> None:
+    together: dict[tuple[int, int], list[int]] = defaultdict(list)
+    for delivery_id, dispatch_id, state, lapses in due:
         if state == "queued":
-            by_dispatch[dispatch_id].append(delivery_id)
-    for dispatch_id, ids in sorted(by_dispatch.items()):
-        enqueue_sending(session, name, dispatch_id, sorted(ids))
+            together[dispatch_id, lapses].append(delivery_id)
+        elif state == "failed":
+            log.error("delivery %s was given up: %s workers died while they had it", delivery_id, lapses)
+    for (dispatch_id, lapses), ids in sorted(together.items()):
+        enqueue_sending(session, name, dispatch_id, sorted(ids), lapses)
 
 
 def _is_worked_off() -> bool:

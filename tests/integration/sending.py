@@ -72,9 +72,9 @@ class Shop:
                 )
         return customer_id
 
-    def crowd(self, count: int) -> list[str]:
+    def crowd(self, count: int, initial: str = "c") -> list[str]:
         """Customers c0, c1, … with one browser each, of that name."""
-        names = [f"c{number}" for number in range(count)]
+        names = [f"{initial}{number}" for number in range(count)]
         for name in names:
             self.customer(name, name)
         return names

@@ -18,11 +18,12 @@ NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 RETRY = Verdict(Outcome.RETRY, "push_service_error")
 
 
-def decided(verdict: Verdict, attempts: int = 1, life: float = 86400, seed: int = 1) -> Settlement:
+def decided(verdict: Verdict, retries: int = 0, life: float = 86400, seed: int = 1) -> Settlement:
     return decide(
         7,
         70,
-        attempts,
+        1,
+        retries,
         verdict,
         500,
         now=NOW,
@@ -52,8 +53,8 @@ def test_every_outcome_has_its_end(
 
 def test_retries_begin_within_ten_seconds_and_double() -> None:
     waits = []
-    for attempt in range(1, 8):
-        several = [decided(RETRY, attempt, seed=seed).due_at for seed in range(200)]
+    for retries in range(7):
+        several = [decided(RETRY, retries, seed=seed).due_at for seed in range(200)]
         waits.append([(due - NOW).total_seconds() for due in several if due is not None])
     assert all(1 <= wait <= 10 for wait in waits[0])
     assert len({round(wait, 3) for wait in waits[0]}) > 100  # what failed together does not come back together
@@ -73,7 +74,7 @@ def test_a_retry_that_would_come_too_late_is_the_end() -> None:
 
 
 def test_tries_are_numbered() -> None:
-    settled = decided(RETRY, MAX_ATTEMPTS)
+    settled = decided(RETRY, MAX_ATTEMPTS - 1)
     assert (settled.state, settled.reason) == (DeliveryState.FAILED, Reason.PUSH_SERVICE_ERROR)
 
 
