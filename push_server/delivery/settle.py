@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from operator import attrgetter
 from typing import Final
 
 import psycopg
@@ -96,8 +97,10 @@ def write(database: Database, site_id: int, settlements: Sequence[Settlement]) -
 
 def _write(session: SiteSession, settlements: Sequence[Settlement]) -> None:
     now = clock.now()
+    settlements = sorted(settlements, key=attrgetter("delivery_id"))  # one order for all who lock deliveries
     # A merge moves deliveries, then subscriptions, holding this lock exclusively: so the two never deadlock.
     lock_site(session.raw, session.site_id)
+    # `held` is looked up by id, row by row, whatever the planner takes the table for; see claim.py.
     settled = session.raw.execute(
         """
         update delivery d set state = u.state, reason = u.reason, status_code = u.status_code, due_at = u.due_at,
@@ -105,7 +108,11 @@ def _write(session: SiteSession, settlements: Sequence[Settlement]) -> None:
                accepted_at = case when u.state = 'accepted' then %(now)s end, updated_at = %(now)s
         from unnest(%(ids)s::bigint[], %(attempts)s::int[], %(states)s::text[], %(reasons)s::text[],
                     %(codes)s::int[], %(due)s::timestamptz[]) as u(id, attempts, state, reason, status_code, due_at)
-        where d.id = u.id and d.site_id = %(site)s and d.attempts = u.attempts and d.state in ('sending', 'queued')
+        cross join lateral (
+            select id from delivery where id = u.id and site_id = %(site)s and attempts = u.attempts
+            and state in ('sending', 'queued') for update
+        ) held
+        where d.id = held.id
         returning d.customer_id, d.state
         """,
         {
@@ -118,6 +125,7 @@ def _write(session: SiteSession, settlements: Sequence[Settlement]) -> None:
             "codes": [one.status_code for one in settlements],
             "due": [one.due_at for one in settlements],
         },
+        prepare=False,
     )
     accepted = DeliveryState.ACCEPTED
     changes = [(customer, int(Kind.MESSAGE)) for customer, state in settled if state == accepted]
