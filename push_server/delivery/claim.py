@@ -14,7 +14,7 @@ from push_server import clock, security
 from push_server.db import SiteSession
 from push_server.delivery.audience import freshen, left
 from push_server.delivery.message import Composer, Message, names
-from push_server.delivery.models import Dispatch
+from push_server.delivery.models import Dispatch, expires_at
 from push_server.delivery.prepare import Claimed, Context
 from push_server.delivery.variables import all_in_stock, common_variables, guarded_products, points_variables
 from push_server.settings import settings
@@ -27,22 +27,25 @@ RENEW_AFTER: Final = 10.0
 
 # What is asked of `free` and not of `d` holds as well, since its rows are locked, and leaves the planner one way to
 # `d`: by id. Any other takes longer the larger the dispatch is, and is chosen while a table has no statistics yet.
-_CLAIM = """
+_CLAIM = f"""
 with free as materialized (
-    select id, dispatch_id, state from delivery where id = any(%(ids)s::bigint[]) order by id for update skip locked
+    select id, dispatch_id, state, not_before from delivery where id = any(%(ids)s::bigint[])
+    order by id for update skip locked
 ), claimed as (
     update delivery d set state = 'sending', attempts = d.attempts + 1, due_at = %(until)s, updated_at = %(now)s
     from free
     where d.id = free.id and free.dispatch_id = %(dispatch)s and free.state = 'queued'
-    returning d.id, d.customer_id, d.subscription_id, d.variant, d.attempts, d.retries
+        and (free.not_before is null or free.not_before <= %(now)s)
+    returning d.id, d.customer_id, d.subscription_id, d.variant, d.attempts, d.retries, d.not_before
 )
-select c.id, c.customer_id, c.subscription_id, c.variant, c.attempts, c.retries,
+select c.id, c.customer_id, c.subscription_id, c.variant, c.attempts, c.retries, {expires_at("c", "r")} as expires_at,
        s.endpoint, s.p256dh, s.auth, s.vapid_key_id, s.state as subscription_state, s.customer_id as owner,
        s.snoozed_until, p.external_id, p.anonymous_id, p.attributes, p.time_zone
-from claimed c left join subscription s on s.id = c.subscription_id and s.site_id = %(site)s
+from claimed c join dispatch r on r.id = %(dispatch)s
+left join subscription s on s.id = c.subscription_id and s.site_id = %(site)s
 left join customer p on p.id = c.customer_id and p.site_id = %(site)s
 order by c.id
-"""
+"""  # noqa: S608 - no text from outside
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +133,6 @@ def _context(session: SiteSession, dispatch: Dispatch, customers: list[int]) -> 
         common=common_variables(site, products),
         in_stock=all_in_stock(products, message.in_stock),
         keys={key.id: _open(key.public_key, key.private_key) for key in keys if key.id is not None},
-        expires_at=dispatch.expires_at,
         left=left(session, dispatch, customers),
         points=points_variables(session, site, customers, clock.now())
         if names(message.notifications, "points")

@@ -90,7 +90,9 @@ class Dispatch(SiteScoped, table=True):
         sa_column_kwargs={"server_default": func.now()},
         description="while planning: when the sweeper may put the planner on the queue again",
     )
-    expires_at: datetime = instant_field(description="created_at + ttl: nothing is posted after it")
+    expires_at: datetime = instant_field(
+        description="created_at + ttl; what is planned for later lives as long from then"
+    )
     done_at: datetime | None = instant_field(default=None, nullable=True)
 
 
@@ -98,7 +100,8 @@ class Dispatch(SiteScoped, table=True):
 # `due_at` says when the sweeper looks at an open row again: a queued one is then put on the queue anew, one waiting
 # for a retry is then tried, and one being sent has then lost its lease. `attempts` counts claims, and so is the fencing
 # token by which only the latest of them may write a result; `retries` counts the answers that asked for another try,
-# `lapses` the leases that ran out, as they do when the row kills its worker.
+# `lapses` the leases that ran out, as they do when the row kills its worker. `not_before` is the instant that a row is
+# planned for, if that is not at once: it is not claimed earlier, and its life begins then.
 delivery = Table(
     "delivery",
     SQLModel.metadata,
@@ -114,6 +117,7 @@ delivery = Table(
     Column("retries", SmallInteger, nullable=False, server_default="0"),
     Column("lapses", SmallInteger, nullable=False, server_default="0"),
     Column("status_code", SmallInteger),
+    Column("not_before", Instant),
     Column("due_at", Instant),
     Column("accepted_at", Instant),
     Column("updated_at", Instant, nullable=False, server_default=func.now()),
@@ -134,3 +138,8 @@ receipt = Table(
     Column("received_at", Instant, nullable=False, server_default=func.now()),
     PrimaryKeyConstraint("delivery_id", "kind", "action"),
 )
+
+
+def expires_at(row: str, dispatch: str) -> str:
+    """SQL of when a delivery's life ends, given the names of its row and of its dispatch in the statement."""
+    return f"coalesce({row}.not_before, {dispatch}.created_at) + ({dispatch}.expires_at - {dispatch}.created_at)"

@@ -32,6 +32,7 @@ class Claimed:
     variant: int
     attempts: int
     retries: int
+    expires_at: datetime
     endpoint: str | None
     p256dh: bytes | None
     auth: bytes | None
@@ -60,7 +61,6 @@ class Context:
     common: Mapping[str, Any]
     in_stock: bool
     keys: Mapping[int, KeyPair]
-    expires_at: datetime
     left: Set[int]
     points: Mapping[int, Mapping[str, object]]
 
@@ -95,7 +95,7 @@ def prepare(row: Claimed, context: Context, auth: bytes, now: datetime) -> PushM
         endpoint=row.endpoint,
         body=encrypted,
         authorization=authorization(context.keys[row.vapid_key_id], origin, context.contact),
-        ttl=remaining_ttl(context.message.ttl, context.expires_at, now),
+        ttl=remaining_ttl(context.message.ttl, row.expires_at, now),
         urgency=context.message.urgency,
         topic=context.message.topic or name,
     )
@@ -107,7 +107,7 @@ def remaining_ttl(ttl: int, expires_at: datetime, now: datetime) -> int:
 
 
 def _untrue(row: Claimed, context: Context, now: datetime) -> Settlement | None:
-    if now >= context.expires_at:
+    if now >= row.expires_at:
         return _end(row, DeliveryState.EXPIRED, Reason.TOO_LATE)
     if row.subscription_state == SubscriptionState.GONE:
         return _end(row, DeliveryState.SUPPRESSED, Reason.GONE)

@@ -88,7 +88,7 @@ class _Sending:
                     judge(response),
                     response.status,
                     now=clock.now(),
-                    expires_at=self._context.expires_at,
+                    expires_at=row.expires_at,
                     rng=_rng,
                 )
             )

@@ -1,9 +1,9 @@
 """The sweeper: finds jobs again from rows, so that Redis may be emptied and workers may die at any time.
 
 Every tick it puts back on the queue what is due: retries whose time has come, deliveries whose worker lost its lease,
-queued ones whose job was lost, and dispatches whose planner died. What it finds is `queued` again, under a later
-`due_at`, so that the next tick leaves it alone. It also ends what has outlived its TTL or killed worker after worker,
-and dispatches that are done.
+queued ones whose time has come or whose job was lost, and dispatches whose planner died. What it finds is `queued`
+again, under a later `due_at`, so that the next tick leaves it alone. It also ends what has outlived its TTL or killed
+worker after worker, and dispatches that are done.
 """
 
 import logging
@@ -16,6 +16,7 @@ import redis
 
 from push_server import clock, queue
 from push_server.db import Database, SiteSession
+from push_server.delivery.models import expires_at
 from push_server.delivery.plan import SWEEP_AFTER
 from push_server.delivery.service import PLAN_AGAIN, PLAN_JOB, enqueue_sending
 
@@ -40,9 +41,9 @@ set state = case when due.expires_at <= %(now)s then 'expired' when due.lapses >
     due_at = case when due.expires_at > %(now)s and due.lapses < %(lapses)s then %(later)s::timestamptz end,
     lapses = due.lapses, updated_at = %(now)s
 from (
-    select row.id, row.lapses, p.expires_at
+    select row.id, row.lapses, {life} as expires_at
     from dispatch p cross join lateral (
-        select id, lapses + (state = 'sending')::int as lapses from delivery
+        select id, not_before, lapses + (state = 'sending')::int as lapses from delivery
         where dispatch_id = p.id and {states} and due_at <= %(now)s
         order by due_at limit %(limit)s for update skip locked
     ) row
@@ -51,8 +52,9 @@ from (
 where d.id = due.id
 returning d.id, d.dispatch_id, d.state, d.lapses
 """
-_TO_TRY_AGAIN = _DUE.format(states="state in ('sending', 'retry')")
-_LOST = _DUE.format(states="state = 'queued'")
+_LIFE = expires_at("row", "p")
+_TO_TRY_AGAIN = _DUE.format(states="state in ('sending', 'retry')", life=_LIFE)
+_LOST = _DUE.format(states="state = 'queued'", life=_LIFE)
 
 
 def sweep(database: Database) -> None:

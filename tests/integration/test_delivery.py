@@ -1,10 +1,12 @@
 """Sending: what each answer of a push service does, retries, and what is checked at the last moment."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import text
 
+from push_server import clock
 from push_server.db import Database
 from push_server.delivery import plan, service
 from push_server.settings import settings
@@ -249,3 +251,40 @@ def test_expired_deliveries_that_nobody_can_send_come_to_an_end(shop: Shop, db: 
     tick(db)
     assert shop.report(campaign)["reasons"] == {"too_late": 1}
     assert shop.state(campaign) == "sent"
+
+
+def test_what_is_planned_for_later_goes_then_and_lives_from_then(shop: Shop, push: ScriptedPush, db: Database) -> None:
+    shop.crowd(2)
+    campaign = shop.start(ttl=600)
+    work("plan")
+    with db.session() as session:
+        session.sql(
+            text(
+                "update delivery set not_before = :at, due_at = :at where customer_id ="
+                " (select id from customer where external_id = 'c1')"
+            ),
+            {"at": clock.now() + timedelta(hours=3)},
+        )
+    work()
+    assert shop.states(campaign) == {"accepted": 1, "queued": 1}, "even by a job that was put there before"
+    later(3 * 3600 - 60)
+    tick(db)
+    work()
+    assert shop.state(campaign) == "sending"
+    later(61)
+    tick(db)
+    work()
+    assert push.shown() == {"c0": 1, "c1": 1}
+    assert 590 <= int(push.arrived[-1].headers["ttl"]) <= 600
+
+
+def test_what_is_planned_for_later_expires_when_its_own_life_ends(shop: Shop, push: ScriptedPush, db: Database) -> None:
+    shop.customer("ada", "ada")
+    campaign = shop.start(ttl=600)
+    work("plan")
+    with db.session() as session:
+        at = {"at": clock.now() + timedelta(hours=3)}
+        session.sql(text("update delivery set not_before = :at, due_at = :at"), at)
+    later(3 * 3600 + 601)
+    tick(db)
+    assert shop.report(campaign)["reasons"] == {"too_late": 1}
