@@ -19,6 +19,7 @@ import push_server.catalog.api
 import push_server.customers.api
 import push_server.customers.identity
 import push_server.delivery.api
+import push_server.delivery.follow
 import push_server.delivery.sweep
 import push_server.events.export_api
 import push_server.events.followers
@@ -37,6 +38,8 @@ import push_server.sites.keys_api
 import push_server.sites.retention
 import push_server.subscriptions.api
 import push_server.subscriptions.preferences
+import push_server.subscriptions.service
+import push_server.subscriptions.vapid_keys_api
 from push_server import http, queue
 from push_server.db import Database
 
@@ -44,6 +47,7 @@ Tick = tuple[str, float, Callable[[Database], Any]]
 
 push_server.events.followers.follow(push_server.loyalty.happenings.LoyaltyEvents())
 push_server.customers.identity.when_merged(push_server.loyalty.store.draw_together)
+push_server.subscriptions.service.when_replaced(push_server.delivery.follow.follow)
 
 push_server.sites.retention.before_change(push_server.audiences.retention.refuse_contradiction)
 
@@ -54,6 +58,7 @@ def routers() -> list[APIRouter]:
         push_server.events.ingest.router,  # first, since it is called most
         push_server.sites.api.router,
         push_server.sites.keys_api.router,
+        push_server.subscriptions.vapid_keys_api.router,
         push_server.subscriptions.api.browser_side,
         push_server.subscriptions.preferences.router,
         push_server.subscriptions.api.router,

@@ -18,6 +18,8 @@ if TYPE_CHECKING:  # imported when needed, so that `homing --help` answers at on
 app = typer.Typer(name="site", help="Sites and their keys.", no_args_is_help=True)
 key = typer.Typer(name="key", help="Secret keys of a site.", no_args_is_help=True)
 app.add_typer(key)
+vapid = typer.Typer(name="vapid-key", help="The VAPID key ring of a site.", no_args_is_help=True)
+app.add_typer(vapid)
 
 Site = Annotated[str, typer.Option("--site", help="The site's id.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -61,15 +63,45 @@ def create_key(
     _show({"secret_key": text}, as_json)
 
 
-@app.command("rotate-key")
-def rotate_key(site_id: Site, as_json: Json = False) -> None:
-    """Make a new VAPID key for new subscriptions; those made with older keys keep theirs."""
+@vapid.command("list")
+def list_vapid_keys(site_id: Site, as_json: Json = False) -> None:
+    """The VAPID key ring, newest first, and how many active subscriptions each key has."""
+    from push_server.subscriptions.vapid_keys_api import describe_ring
+
+    with _of_site(site_id) as session:
+        keys = [key.model_dump() for key in describe_ring(session)]
+    if as_json:
+        print(json.dumps(keys))
+        return
+    for each in keys:
+        state = "active" if each["active"] else "retired" if each["retired_at"] else "former"
+        print(f"{each['public_key']}  {state:8} {each['subscriptions']:>10,} subscriptions  {each['created_at']}")
+
+
+@vapid.command("rotate")
+def rotate_vapid_key(site_id: Site, as_json: Json = False) -> None:
+    """Make a new VAPID key for new subscriptions; those made with older keys keep theirs until the next visit."""
     from push_server.security import b64url
     from push_server.sites.service import rotate_vapid_key
 
     with _of_site(site_id) as session:
         pair = rotate_vapid_key(session)
     _show({"vapid_public_key": b64url(pair.public_key)}, as_json)
+
+
+@vapid.command("retire")
+def retire_vapid_key(
+    site_id: Site,
+    public_key: Annotated[str, typer.Argument(help="As `homing site vapid-key list` shows it.")],
+    lose: Annotated[int, typer.Option(min=0, help="How many active subscriptions it may cost at most.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Destroy a former VAPID key. Refused while active subscriptions need it, unless --lose allows for so many."""
+    from push_server.subscriptions.vapid_keys import retire
+
+    with _of_site(site_id) as session:
+        lost = retire(session, public_key, lose)
+    _show({"lost_subscriptions": str(lost)}, as_json)
 
 
 @contextmanager

@@ -132,7 +132,7 @@ def _context(session: SiteSession, dispatch: Dispatch, customers: list[int]) -> 
         composers=[Composer(notification, api) for notification in message.notifications],
         common=common_variables(site, products),
         in_stock=all_in_stock(products, message.in_stock),
-        keys={key.id: _open(key.public_key, key.private_key) for key in keys if key.id is not None},
+        keys={key.id: _open(key.public_key, key.private_key) for key in keys if key.id and key.private_key},
         left=left(session, dispatch, customers),
         points=points_variables(session, site, customers, clock.now())
         if names(message.notifications, "points")

@@ -109,7 +109,8 @@ def remaining_ttl(ttl: int, expires_at: datetime, now: datetime) -> int:
 def _untrue(row: Claimed, context: Context, now: datetime) -> Settlement | None:
     if now >= row.expires_at:
         return _end(row, DeliveryState.EXPIRED, Reason.TOO_LATE)
-    if row.subscription_state == SubscriptionState.GONE:
+    retired = row.vapid_key_id is not None and row.vapid_key_id not in context.keys  # while this chunk was claimed
+    if row.subscription_state == SubscriptionState.GONE or retired:
         return _end(row, DeliveryState.SUPPRESSED, Reason.GONE)
     if row.subscription_state != SubscriptionState.ACTIVE or row.owner != row.customer_id:
         return _end(row, DeliveryState.SUPPRESSED, Reason.UNSUBSCRIBED)

@@ -1,4 +1,4 @@
-"""`/v1/site/keys` and `/v1/site/vapid-keys`: secret API keys and the VAPID key ring."""
+"""`/v1/site/keys`: secret API keys."""
 
 from typing import Annotated
 
@@ -6,13 +6,13 @@ from fastapi import Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
 from sqlmodel import select
 
-from push_server import clock, http, security
+from push_server import clock, http
 from push_server.errors import Fault, Forbidden
 from push_server.fields import Body, Name
 from push_server.http import session_of
 from push_server.sites import service
 from push_server.sites.access import Principal, require
-from push_server.sites.models import ApiKey, Scope, VapidKey
+from push_server.sites.models import ApiKey, Scope
 
 router = http.router("site")
 
@@ -55,20 +55,6 @@ class KeyList(BaseModel):
     data: list[KeyOut]
 
 
-class VapidKeyOut(BaseModel):
-    """A public key of the ring, base64url; the active one is for new subscriptions."""
-
-    public_key: str
-    active: bool
-    created_at: str | None
-
-
-class VapidKeyList(BaseModel):
-    """The ring, newest first."""
-
-    data: list[VapidKeyOut]
-
-
 @router.post("/v1/site/keys", status_code=201)
 def create_key(body: NewKey, request: Request, principal: Writer) -> CreatedKey:
     """Make a secret key with some of the caller's own scopes."""
@@ -97,33 +83,10 @@ def delete_key(key_id: str, request: Request, principal: Writer) -> None:
     service.revoke_key(session_of(request), key_id, principal.key_id)
 
 
-@router.get("/v1/site/vapid-keys")
-def get_vapid_keys(request: Request, _principal: Reader) -> VapidKeyList:
-    """The VAPID key ring."""
-    keys = session_of(request).exec(select(VapidKey).order_by(VapidKey.id.desc()))  # type: ignore[union-attr]
-    return VapidKeyList(data=[_vapid_key(key) for key in keys])
-
-
-@router.post("/v1/site/vapid-keys", status_code=201)
-def rotate_vapid_key(request: Request, _principal: Writer) -> VapidKeyOut:
-    """Make a new active VAPID key; subscriptions keep the one they were made with."""
-    session = session_of(request)
-    service.rotate_vapid_key(session)
-    return _vapid_key(service.active_vapid_key(session))
-
-
 def _key(key: ApiKey) -> KeyOut:
     times = {name: getattr(key, name) for name in ("created_at", "last_used_at", "revoked_at")}
     return KeyOut(
         id=service.key_id(key),
         **key.model_dump(include={"name", "hint", "scopes"}),
         **{name: clock.rfc3339(at) if at else None for name, at in times.items()},
-    )
-
-
-def _vapid_key(key: VapidKey) -> VapidKeyOut:
-    return VapidKeyOut(
-        public_key=security.b64url(key.public_key),
-        active=key.active,
-        created_at=clock.rfc3339(key.created_at) if key.created_at else None,
     )

@@ -53,9 +53,14 @@ class VapidKey(SiteScoped, table=True):
 
     id: int | None = Field(default=None, sa_column=Column(BigInteger, Identity(), primary_key=True))
     public_key: bytes = Field(sa_type=LargeBinary, unique=True, description="65-byte uncompressed point")
-    private_key: bytes = Field(sa_type=LargeBinary, description="32-byte scalar, sealed")
+    private_key: bytes | None = Field(
+        sa_type=LargeBinary, nullable=True, description="32-byte scalar, sealed; null: destroyed when it was retired"
+    )
     active: bool = True
     created_at: datetime | None = instant_field(default=None, sa_column_kwargs={"server_default": func.now()})
+    retired_at: datetime | None = instant_field(
+        default=None, nullable=True, description="from then on nothing is signed with it; ended subscriptions name it"
+    )
 
 
 class Scope(StrEnum):

@@ -84,6 +84,8 @@ def add_secret_key(session: SiteSession, name: str, scopes: list[Scope]) -> tupl
 
 def rotate_vapid_key(session: SiteSession) -> KeyPair:
     """Make a new active key; older ones stay for the subscriptions that were made with them."""
+    # Two at once take turns. Not `for update`: the rows of a site refer to it, and would wait.
+    session.exec(select(Site).where(Site.id == session.site_id).with_for_update(key_share=True)).one()
     for key in session.exec(select(VapidKey).where(VapidKey.active)):
         key.active = False
     session.flush()

@@ -27,6 +27,7 @@ class Subscription(SiteScoped, table=True):
     __table_args__ = (
         Index("subscription_endpoint", "site_id", "endpoint_hash", unique=True),
         Index("subscription_of_customer", "customer_id", postgresql_where=text("state = 'active'")),
+        Index("subscription_of_vapid_key", "vapid_key_id", postgresql_where=text("state = 'active'")),
     )
 
     id: int | None = Field(default=None, sa_column=Column(BigInteger, Identity(), primary_key=True))

@@ -1,10 +1,12 @@
 """Opting in and out: one row per endpoint of a site, whoever posts it and however often."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+import psycopg
 from sqlalchemy import text
 from sqlmodel import select
 
@@ -42,6 +44,16 @@ class Stored:
     created: bool
 
 
+_after_replacements: list[Callable[[psycopg.Connection[Any], int, int, int, int], None]] = []
+
+
+def when_replaced(do: Callable[[psycopg.Connection[Any], int, int, int, int], None]) -> None:
+    """From now on call this when a new row replaces another one, in that transaction: with connection, site, customer,
+    and the ids of the former and the new subscription. For parts that hold something against a subscription.
+    """
+    _after_replacements.append(do)
+
+
 def subscribe(session: SiteSession, given: OptIn) -> Stored:
     """Store or refresh a subscription, and make it active again if it had ended.
 
@@ -74,6 +86,9 @@ def subscribe(session: SiteSession, given: OptIn) -> Stored:
     ).one()
     if former is not None:
         _end(session, digests[1], SubscriptionState.REPLACED)
+        if row.created:
+            for do in _after_replacements:
+                do(session.raw, session.site_id, customer_id, former.id, row.id)
     if given.time_zone is not None:
         session.sql(
             _ZONE,
@@ -93,7 +108,7 @@ _ZONE = text(
 )
 # In one order, so that two browsers' calls that name each other's rows wait instead of deadlocking.
 _HELD = text(
-    "select endpoint_hash, customer_id, p256dh, vapid_key_id, topics, snoozed_until from subscription"
+    "select id, endpoint_hash, customer_id, p256dh, vapid_key_id, topics, snoozed_until from subscription"
     " where site_id = :site and endpoint_hash = any(:digests) order by endpoint_hash for update"
 )
 _END = text(
@@ -104,9 +119,11 @@ _LINKED = text(
     "select 1 from customer_alias a join customer c on c.id = a.customer_id"
     " where a.site_id = :site and a.anonymous_id = :anonymous and c.external_id = :external"
 )
+# The lock keeps it from being retired before the subscription is stored.
 _KEY = text(
-    "select id from vapid_key where site_id = :site"
-    " and case when cast(:key as bytea) is null then active else public_key = :key end"
+    "select id from vapid_key where site_id = :site and retired_at is null"
+    " and case when cast(:key as bytea) is not null then public_key = :key"
+    "          when cast(:known as bigint) is not null then id = :known else active end for key share"
 )
 _UPSERT = text(
     """
@@ -124,7 +141,7 @@ _UPSERT = text(
         topics = coalesce(cast(:topics as text[]), subscription.topics),
         snoozed_until = case when subscription.state = 'active' then subscription.snoozed_until
                              else excluded.snoozed_until end
-    returning public_id, xmax = 0 as created
+    returning id, public_id, xmax = 0 as created
     """
 )
 
@@ -185,12 +202,12 @@ def _linked(session: SiteSession, external_id: str, anonymous_id: str) -> bool:
 def _vapid_key(session: SiteSession, given: OptIn, stored: Any) -> int:
     """The key that the browser subscribed with: as it says, else as we know it of old, else the active one."""
     asked = given.application_server_key
-    if asked is None and stored is not None and bytes(stored.p256dh) == given.p256dh:
-        return int(stored.vapid_key_id)
-    key: int | None = session.sql(_KEY, {"site": session.site_id, "key": asked}).scalar()
+    known = stored.vapid_key_id if stored is not None and bytes(stored.p256dh) == given.p256dh else None
+    key: int | None = session.sql(_KEY, {"site": session.site_id, "key": asked, "known": known}).scalar()
     if key is None:
         raise Invalid(
-            "The applicationServerKey is none of this site's. Subscribe with the one in /v1/sdk/config.",
+            "The subscription was made with a key that is none of this site's, or no longer. Subscribe with the one in "
+            "/v1/sdk/config.",
             code="unknown_application_server_key",
             faults=[Fault("$.applicationServerKey", "is not in the site's key ring", "unknown_application_server_key")],
         )

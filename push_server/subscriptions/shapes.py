@@ -97,7 +97,7 @@ class SubscriptionIn(BrowserBody):
     topics: Topics | None = None
     context: dict[str, Any] = Field(default_factory=dict)
     applicationServerKey: Point | None = Field(
-        default=None, description="the VAPID key it was made with; without it the site's active one"
+        default=None, description="the VAPID key it was made with; without it the one we know of, else the active one"
     )
     writeKey: str | None = Field(default=None, max_length=255)
 

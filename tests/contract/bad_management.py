@@ -129,6 +129,9 @@ SITES = [
     Bad("POST", "/v1/site/keys", 422, "invalid", json={"name": "k", "scopes": []}, fault="$.scopes"),
     Bad("POST", "/v1/site/keys", 422, "invalid", json={"name": "k", "scopes": ["all"]}, fault="$.scopes[0]"),
     Bad("DELETE", "/v1/site/keys/none", 404, "no_such_key"),
+    Bad("DELETE", "/v1/site/vapid-keys/none", 404, "no_such_vapid_key"),
+    Bad("DELETE", "/v1/site/vapid-keys/ő", 404, "no_such_vapid_key"),
+    Bad("DELETE", "/v1/site/vapid-keys/AAAA?lose_subscriptions=-1", 422, "invalid", fault="query:lose_subscriptions"),
 ]
 
 

@@ -45,6 +45,7 @@ def ids(owner: TestClient) -> dict[str, str]:
         "external_id": "u1",
         "product_id": "p1",
         "key_id": key["id"],
+        "public_key": owner.get("/v1/site/vapid-keys").json()["data"][0]["public_key"],
         "segment_id": segment["id"],
         "campaign_id": make("POST", "/v1/campaigns", document)["id"],
     }

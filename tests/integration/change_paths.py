@@ -304,6 +304,13 @@ PATHS = [
         ),
         whole=True,
     ),
+    Path(  # last, since it ends everybody's subscriptions
+        "DELETE /v1/site/vapid-keys/{public_key}",
+        SUBSCRIBED,
+        World.retire_vapid_key,
+        lambda w: (w.opt_in(), w.call("POST", "/v1/site/vapid-keys")),
+        True,
+    ),
 ]
 
 # Calls that write nothing of what rules read, and why.

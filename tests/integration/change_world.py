@@ -118,6 +118,10 @@ class World:
         told = {"delivery": token["delivery"], "kind": kind, "at": clock.rfc3339(clock.now() - timedelta(seconds=ago))}
         self.call("POST", "/v1/receipts", {"receipts": [told]}, browser=True)
 
+    def retire_vapid_key(self) -> None:
+        key = self.shop.site.vapid_public_key
+        self.call("DELETE", f"/v1/site/vapid-keys/{key}?lose_subscriptions=1000")
+
     def send_to_one_who_is_gone(self) -> None:
         self.shop.push.script[self.u].append(Answer(410))
         work("send")
