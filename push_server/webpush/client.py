@@ -35,6 +35,10 @@ CONNECTIONS_PER_ORIGIN: Final = 32
 """A bound for HTTP/1.1, where a connection carries one message at a time."""
 MAX_CONNECTIONS: Final = 128
 """Kept open over all origins; Windows' push service alone has a name for each of its regions."""
+LOOK_ROUND: Final = 0.25
+"""Seconds between two looks at every message under way. Of a connection that ends, by GOAWAY or a broken frame, libcurl
+tells one of its messages; the others it would leave alone until their timeouts, 5 to 10 s later. A look at 256 takes
+half a millisecond."""
 _MAX_TEXT = 2048
 _EVENTS = {
     pycurl.POLL_IN: selectors.EVENT_READ,
@@ -119,6 +123,7 @@ class PushClient:
     def _open(self) -> None:
         self._stalled = False
         self._due: float | None = None
+        self._looked = 0.0
         self._selector = selectors.DefaultSelector()
         self._multi = pycurl.CurlMulti()
         self._multi.setopt(pycurl.M_PIPELINING, 2)  # CURLPIPE_MULTIPLEX
@@ -155,12 +160,16 @@ class PushClient:
         """Let libcurl read, write and look at its clock; with `wait`, sleep until there is something to do."""
         pause = 0.0
         if wait and self._busy:
-            pause = 1.0 if self._due is None else max(0.0, self._due - time.monotonic())
-        for key, events in self._selector.select(min(pause, 1.0)):
+            pause = LOOK_ROUND if self._due is None else max(0.0, self._due - time.monotonic())
+        for key, events in self._selector.select(min(pause, LOOK_ROUND)):
             mask = pycurl.CSELECT_IN if events & selectors.EVENT_READ else 0
             mask |= pycurl.CSELECT_OUT if events & selectors.EVENT_WRITE else 0
             self._multi.socket_action(key.fd, mask)
-        if self._due is not None and time.monotonic() >= self._due:
+        now = time.monotonic()
+        if now - self._looked >= LOOK_ROUND:
+            self._looked = now
+            self._multi.socket_all()
+        if self._due is not None and now >= self._due:
             self._due = None
             self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
 

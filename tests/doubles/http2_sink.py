@@ -1,8 +1,10 @@
 """A push service over TLS and HTTP/2, framed by the h2 library, that answers by the path it is asked:
 
-/ok 201 · /status/NNN · /busy/VALUE 429 with that Retry-After · /hang never · /reset the stream · /refuse the stream
-once, then 201 · /goaway and close · /cut the connection · /redirect 307 to /ok · /endless a body without end ·
-/gate waits until `gate_opens_at` requests are under way at once.
+/ok 201 · /status/NNN · /busy/VALUE 429 with that Retry-After · /hang never · /reset and /cancel the stream · /refuse
+the stream once, then 201 · /goaway and close · /drain: GOAWAY that leaves out what comes later, never to be answered ·
+/cut the connection, without TLS's farewell · /torn: half a frame, then cut · /half: a status, half a body, then cut ·
+/broken: a frame that no stream may have · /redirect 307 to /ok · /endless a body without end · /gate waits until
+`gate_opens_at` requests are under way at once.
 """
 
 import asyncio
@@ -10,6 +12,7 @@ import contextlib
 import datetime
 import ipaddress
 import ssl
+import struct
 import threading
 from collections import Counter
 from dataclasses import dataclass, field
@@ -58,6 +61,19 @@ class Received:
     connection: int
 
 
+_RESETS = {
+    "reset": ErrorCodes.INTERNAL_ERROR,
+    "cancel": ErrorCodes.CANCEL,
+    "refuse": ErrorCodes.REFUSED_STREAM,
+}
+_DATA_OF_NO_STREAM = bytes([0, 0, 1, 0, 0, 0, 0, 0, 0, 0x2A])  # RFC 9113 §6.1: a connection error
+
+
+def _goaway(last: int) -> bytes:
+    """The frame that says: no stream after this one was looked at (RFC 9113 §6.8)."""
+    return struct.pack(">BHBBIII", 0, 8, 7, 0, 0, last, 0)
+
+
 @dataclass(slots=True)
 class _Stream:
     headers: dict[str, str]
@@ -96,6 +112,10 @@ class Http2Sink:
     @property
     def origin(self) -> str:
         return f"https://127.0.0.1:{self.port}"
+
+    def behaviour(self, received: Received) -> str:
+        """How to answer a request, as the paths above have it."""
+        return received.path
 
     def _run(self) -> None:
         self._loop.run_until_complete(self._serve())
@@ -137,6 +157,7 @@ class Http2Sink:
         h2.local_settings.max_concurrent_streams = 100  # as the public services have it
         h2.initiate_connection()
         streams: dict[int, _Stream] = {}
+        last: int | None = None
         writer.write(h2.data_to_send())
         while data := await reader.read(65536):
             for event in h2.receive_data(data):
@@ -153,11 +174,15 @@ class Http2Sink:
                     h2.acknowledge_received_data(event.flow_controlled_length or 0, event.stream_id)
                 elif isinstance(event, StreamReset):
                     self.under_way[number] -= streams.pop(event.stream_id, None) is not None
-                elif isinstance(event, StreamEnded):
+                elif isinstance(event, StreamEnded) and last is None:
                     stream = streams[event.stream_id]
-                    path = stream.headers[":path"]
-                    self.received.append(Received(path, stream.headers, bytes(stream.body), number))
-                    answer = self._answer(h2, writer, event.stream_id, path)
+                    received = Received(stream.headers[":path"], stream.headers, bytes(stream.body), number)
+                    self.received.append(received)
+                    behaviour = self.behaviour(received)
+                    if behaviour.startswith("/drain"):
+                        last = event.stream_id
+                        writer.write(h2.data_to_send() + _goaway(last))
+                    answer = self._answer(h2, writer, event.stream_id, behaviour)
                     reply = self._loop.create_task(self._reply(answer, number))
                     self._tasks.add(reply)
                     reply.add_done_callback(self._tasks.discard)
@@ -178,9 +203,6 @@ class Http2Sink:
         _, kind, *rest = path.split("/", 2)
         if kind == "hang":
             return
-        if kind == "cut":
-            writer.transport.abort()
-            return
         if kind == "gate":
             await self._gate.wait()
         if kind == "status":
@@ -189,13 +211,16 @@ class Http2Sink:
             send(429, ("retry-after", rest[0].replace("_", " ")))
         elif kind == "redirect":
             send(307, ("location", "/ok"))
-        elif kind == "reset":
-            h2.reset_stream(stream, ErrorCodes.INTERNAL_ERROR)
-        elif kind == "refuse" and path not in self._refused:
-            self._refused.add(path)
-            h2.reset_stream(stream, ErrorCodes.REFUSED_STREAM)
+        elif kind in _RESETS and path not in self._refused:
+            if kind == "refuse":
+                self._refused.add(path)
+            h2.reset_stream(stream, _RESETS[kind])
         elif kind == "goaway":
             h2.close_connection(ErrorCodes.ENHANCE_YOUR_CALM)
+        elif kind == "broken":
+            writer.write(_DATA_OF_NO_STREAM)
+        elif kind == "half":
+            send(503, ("content-length", "9"), body=b"half", end=False)
         elif kind == "endless":
             send(500, end=False)
             while True:
@@ -203,8 +228,14 @@ class Http2Sink:
                 writer.write(h2.data_to_send())
                 await writer.drain()
                 await asyncio.sleep(0.001)
-        else:
+        elif kind != "cut":
             send(201, ("location", f"/message{path}"))
-        writer.write(h2.data_to_send())
+        if writer.is_closing():
+            return
+        writer.write(h2.data_to_send()[: 5 if kind == "torn" else None])
         if kind == "goaway":
             writer.close()
+        elif kind in ("cut", "half", "torn"):
+            await writer.drain()
+            await asyncio.sleep(0)
+            writer.transport.abort()
