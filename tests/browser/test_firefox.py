@@ -4,6 +4,7 @@ import json
 import urllib.error
 import urllib.request
 from typing import Any
+from urllib.parse import quote
 from uuid import uuid4
 
 import pytest
@@ -20,6 +21,10 @@ CLEAR_SCREEN = """navigator.serviceWorker.getRegistration().then((registration) 
     .then((all) => (all || []).forEach((notification) => notification.close()))"""
 SUBSCRIPTION = """navigator.serviceWorker.ready.then((registration) => registration.pushManager.getSubscription())
     .then((subscription) => subscription && subscription.toJSON())"""
+
+KEY = """navigator.serviceWorker.ready.then((registration) => registration.pushManager.getSubscription())
+    .then(({options}) => btoa(String.fromCharCode(...new Uint8Array(options.applicationServerKey)))
+        .replace(/\\+/g, "-").replace(/\\//g, "_").replace(/=/g, ""))"""
 
 
 class Visitor:
@@ -255,6 +260,27 @@ def test_a_renewed_subscription_replaces_the_old_one(
     assert campaigns.until(campaign, shown=1)["audience"] == 1
 
 
+def test_a_new_vapid_key_reaches_the_browser_at_its_next_visit(
+    visitor: Visitor, campaigns: Campaigns, autopush: Autopush
+) -> None:
+    visitor.opt_in(first_name="Kata")
+    site, old = visitor.site, visitor.subscription()["endpoint"]
+    made = site.server.post("/v1/site/vapid-keys")["public_key"]
+    campaigns.until(campaigns.send(visitor.customer), shown=1)  # signed with the old key, or it would be refused
+    config = json.dumps(f"{site.api}/v1/sdk/config?key={site.public_key}")
+    visitor.tab.run(f"fetch({config}, {{cache: 'reload', credentials: 'omit'}}).then(() => null)")  # the minute is over
+    visitor.enter()
+    eventually(lambda: (now := visitor.subscription()) and now["endpoint"] != old, "another subscription")
+    states = eventually(lambda: len(found := _states(visitor)) == 2 and found, "the new one at the server")
+    assert states == ["replaced", "active"]
+    assert visitor.heard() == []  # no prompt
+    assert visitor.tab.run(KEY) == made
+    assert _status_of_a_push_to(old) == 410
+    before = len(autopush.received)
+    assert campaigns.until(campaigns.send(visitor.customer), shown=1)["audience"] == 1
+    assert [push.status for push in autopush.received[before:]] == [201]
+
+
 def test_a_no_to_the_soft_prompt_is_respected(visitor: Visitor) -> None:
     visitor.tab.run(
         "navigator.serviceWorker.getRegistration().then((r) => r && r.pushManager.getSubscription())"
@@ -283,6 +309,11 @@ def test_the_demo_shop_from_opting_in_to_a_reminder(firefox: Firefox, site: Site
     Campaigns(site).send_to(segment, title="A „Hazafelé” még megvan", body="Patak Zenekar")
     [shown] = eventually(lambda: tab.run(SHOWN), "the reminder")
     assert (shown["title"], shown["body"]) == ("A „Hazafelé” még megvan", "Patak Zenekar")
+
+
+def _states(visitor: Visitor) -> list[str]:
+    found = visitor.site.server.get(f"/v1/subscriptions?external_id={quote(visitor.customer)}")
+    return [subscription["state"] for subscription in found["data"]]
 
 
 def _status_of_a_push_to(endpoint: str) -> int:

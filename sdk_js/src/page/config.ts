@@ -1,5 +1,6 @@
 // What the server says about the site, fetched once a page.
 
+import { configUrl } from "../shared/post";
 import { HomingError } from "./errors";
 
 export interface Texts {
@@ -23,18 +24,23 @@ export async function refusal(response: Response): Promise<HomingError> {
   return new HomingError(code, problem.detail || `The server answered ${response.status}.`);
 }
 
-/** The function that gets the configuration; a failure is not remembered. */
-export function configuration(api: string, key: string): () => Promise<Config> {
+/** Gets the configuration, once a page; `anew` asks the server, past every cache. */
+export type Configuration = (anew?: boolean) => Promise<Config>;
+
+/** The function that gets it; a failure is not remembered. */
+export function configuration(api: string, key: string): Configuration {
   let loading: Promise<Config> | undefined;
-  const load = async (): Promise<Config> => {
+  const load = async (cache: RequestCache): Promise<Config> => {
     if (!key) throw new HomingError("not_configured", "The script tag has no data-site.");
-    const response = await fetch(`${api}/v1/sdk/config?key=${encodeURIComponent(key)}`, { credentials: "omit" });
+    const response = await fetch(configUrl(api, key), { credentials: "omit", cache });
     if (!response.ok) throw await refusal(response);
     return response.json();
   };
-  return () =>
-    (loading ||= load().catch((error) => {
+  return (anew) => {
+    if (loading && !anew) return loading;
+    return (loading = load(anew ? "no-cache" : "default").catch((error) => {
       loading = undefined;
       throw error instanceof HomingError ? error : new HomingError("network", String(error));
     }));
+  };
 }

@@ -1,6 +1,6 @@
 // What `window.homing` can do: the calls, and the order in which the parts act on them.
 
-import { type Config, type Texts, configuration } from "./config";
+import { type Texts, configuration } from "./config";
 import { HomingError, warn } from "./errors";
 import { createEvents } from "./events";
 import { createIdentity } from "./identity";
@@ -40,7 +40,7 @@ export function createHoming(options: Options) {
   const store = createStore(!!options.needsConsent);
   const identity = createIdentity(store);
   const events = createEvents(options.api, options.key, store, identity);
-  const config: () => Promise<Config> = configuration(options.api, options.key);
+  const config = configuration(options.api, options.key);
   const push = createPush(options, store, identity, config);
   const handlers: [string, (detail: unknown) => void][] = [];
   let asking: Promise<Outcome> | undefined;

@@ -1,8 +1,9 @@
 // The browser's subscription: made in a click, told to the server, refreshed quietly at later visits.
 
 import { type SiteRecord, update } from "../shared/database";
-import { bytesOf, post } from "../shared/post";
-import { type Config, refusal } from "./config";
+import { post } from "../shared/post";
+import { alone, ensure, keyOf } from "../shared/subscribing";
+import { type Configuration, refusal } from "./config";
 import { type Code, HomingError } from "./errors";
 import { context } from "./events";
 import type { Identity } from "./identity";
@@ -69,7 +70,7 @@ function activation(registration: ServiceWorkerRegistration): Promise<void> {
   });
 }
 
-export function createPush(where: Where, store: Store, identity: Identity, config: () => Promise<Config>) {
+export function createPush(where: Where, store: Store, identity: Identity, config: Configuration) {
   const { api, key } = where;
   const url = api + "/v1/subscriptions";
   let turn: Promise<any> = Promise.resolve();
@@ -112,20 +113,15 @@ export function createPush(where: Where, store: Store, identity: Identity, confi
     return registration;
   }
 
-  /** The browser's subscription under the site's present key; `former` is the endpoint that it replaces. */
-  async function ensure(publicKey: string): Promise<{ subscription: PushSubscription; former?: string }> {
+  /** The browser's subscription under the site's present key. */
+  async function held(publicKey: string): Promise<PushSubscription> {
     const { pushManager } = await register();
-    const applicationServerKey = bytesOf(publicKey);
-    try {
-      const old = await pushManager.getSubscription();
-      const theirs = old?.options.applicationServerKey;
-      if (old && (!theirs || String(new Uint8Array(theirs)) === String(applicationServerKey))) return { subscription: old };
-      await old?.unsubscribe();
-      const subscription = await pushManager.subscribe({ userVisibleOnly: true, applicationServerKey });
-      return old ? { subscription, former: old.endpoint } : { subscription };
-    } catch (error) {
+    const present = async (): Promise<string> => (await config(true)).vapid_public_key;
+    // Remembered until the server knows, so that no failure in between leaves the former one active beside the new one.
+    const leaving = (endpoint: string): void => store.set("left", endpoint);
+    return alone(() => ensure(pushManager, publicKey, present, leaving)).catch((error) => {
       throw new HomingError("subscribe_failed", `The browser did not subscribe: ${error}`);
-    }
+    });
   }
 
   /** One at a time: a refresh and a click at once would each make a subscription. */
@@ -133,18 +129,18 @@ export function createPush(where: Where, store: Store, identity: Identity, confi
     (turn = turn.catch(() => undefined).then(() => tellNow(topics, always)));
 
   async function tellNow(topics?: string[], always?: boolean): Promise<Subscription> {
-    const { site, vapid_public_key: applicationServerKey } = await config();
+    const { site, vapid_public_key: publicKey } = await config();
+    const subscription = await held(publicKey);
+    const applicationServerKey = keyOf(subscription);
     const told = store.get<Told>("told");
-    const { subscription, former } = await ensure(applicationServerKey);
     const { endpoint } = subscription;
     const person = identity.who();
     const who = JSON.stringify(person);
     if (!always && told && told.endpoint === endpoint && told.who === who && Date.now() - told.at < DAY)
       return { id: told.id, topics: told.topics };
-    const previousEndpoint = former || (told && told.endpoint !== endpoint ? told.endpoint : undefined);
-    await update<SiteRecord>("site", () => ({ ...person, api, key, name: site, applicationServerKey, endpoint })).catch(
-      () => undefined,
-    );
+    const previousEndpoint = [told?.endpoint, store.get<string>("left")].find((known) => known && known !== endpoint);
+    const record = { ...person, api, key, name: site, applicationServerKey: applicationServerKey || publicKey, endpoint };
+    await update<SiteRecord>("site", () => record).catch(() => undefined);
     const body = {
       ...person,
       writeKey: key,
@@ -157,6 +153,7 @@ export function createPush(where: Where, store: Store, identity: Identity, confi
     const { id } = await (await reach(post(url, body))).json();
     const now: Subscription = { id, topics: topics || told?.topics || [] };
     store.set("told", { ...now, endpoint, who, at: Date.now() } satisfies Told);
+    store.set("left");
     return now;
   }
 
@@ -180,6 +177,7 @@ export function createPush(where: Where, store: Store, identity: Identity, confi
         await subscription.unsubscribe();
       }
       store.set("told");
+      store.set("left");
       return !!subscription;
     },
 
@@ -192,7 +190,7 @@ export function createPush(where: Where, store: Store, identity: Identity, confi
     /** At a page load, and when the person changed: tell the server if there is anything to tell. */
     async refresh(): Promise<void> {
       if (permission() !== "granted") return;
-      if (store.get("told") || (await existing())) await tell();
+      if (store.get("told") || store.get("left") || (await existing())) await tell();
       (await ours())?.active?.postMessage({ homing: "flush" });
     },
   };

@@ -10,6 +10,9 @@ export const post = (url: string, body: unknown): Promise<Response> =>
     keepalive: true,
   });
 
+/** Where the server says what a page must know of the site. */
+export const configUrl = (api: string, key: string): string => `${api}/v1/sdk/config?key=${encodeURIComponent(key)}`;
+
 /** Whether the same request may succeed later: throttled, timed out, or trouble on the server's side. */
 export const passing = (status: number): boolean => status === 408 || status === 429 || status >= 500;
 

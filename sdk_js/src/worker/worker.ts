@@ -1,7 +1,8 @@
 // The service worker's side: show what arrives, follow clicks, report both, and renew a subscription that changed.
 
 import { type SiteRecord, read, update } from "../shared/database";
-import { bytesOf } from "../shared/post";
+import { configUrl } from "../shared/post";
+import { alone, ensure, keyOf } from "../shared/subscribing";
 import { flush } from "./deliver";
 import { note, seenBefore } from "./log";
 
@@ -27,7 +28,6 @@ interface Carried extends Record<string, unknown> {
 
 interface SubscriptionChange extends ExtendableEvent {
   oldSubscription?: PushSubscription | null;
-  newSubscription?: PushSubscription | null;
 }
 
 /** Storage may hang or fail (private windows, a full disk); a notification must be shown all the same. */
@@ -86,22 +86,16 @@ export function install(self: ServiceWorkerGlobalScope): void {
     const site = await read<SiteRecord>("site");
     if (!site) return;
     const old = event.oldSubscription;
-    const { pushManager } = registration;
-    const subscription =
-      event.newSubscription ||
-      (await pushManager.getSubscription()) ||
-      (await pushManager.subscribe({
-        userVisibleOnly: true,
-        applicationServerKey: old?.options.applicationServerKey || bytesOf(site.applicationServerKey),
-      }));
+    const asked = presentKey(site);
+    const known = (old && keyOf(old)) || site.applicationServerKey;
+    const key = await asked.catch(() => known);
+    const subscription = await alone(() => ensure(registration.pushManager, key, () => asked, () => undefined));
     const { key: writeKey, anonymousId, userId, userHash } = site;
     const previousEndpoint = old?.endpoint || site.endpoint;
-    const made = subscription.options.applicationServerKey;
-    // Standard base64, which the server takes for base64url too.
-    const applicationServerKey = made ? btoa(String.fromCharCode(...new Uint8Array(made))) : site.applicationServerKey;
+    const applicationServerKey = keyOf(subscription);
     const { endpoint } = subscription;
     const body = { writeKey, subscription, applicationServerKey, anonymousId, userId, userHash, previousEndpoint };
-    await update<SiteRecord>("site", (now) => ({ ...(now || site), endpoint, pending: JSON.stringify(body) }));
+    await update<SiteRecord>("site", (now) => ({ ...(now || site), applicationServerKey: key, endpoint, pending: JSON.stringify(body) }));
     await flush(registration);
   }
 
@@ -123,6 +117,12 @@ export function install(self: ServiceWorkerGlobalScope): void {
   on("sync", () => flush(registration));
   on<ExtendableMessageEvent>("message", async ({ data }) => data?.homing === "flush" && flush(registration));
   on("activate", () => flush(registration));
+}
+
+/** The site's VAPID key as the server names it now. */
+async function presentKey({ api, key }: SiteRecord): Promise<string> {
+  const response = await fetch(configUrl(api, key), { credentials: "omit", cache: "no-cache" });
+  return (await response.json()).vapid_public_key || Promise.reject(response.status);
 }
 
 const carriedBy = ({ data }: Notification): Carried => (data?.homing ? data : { homing: {} });

@@ -28,12 +28,12 @@ it("subscribes and tells the server who, with which key, and leaves the worker w
   const endpoint = "https://push.service/1";
   expect(posts()[0]).toMatchObject({
     type: "text/plain;charset=UTF-8",
-    body: { writeKey: "pk_1", userId: "u1", userHash: "ff", topics: ["sales"], subscription: { endpoint }, applicationServerKey: VAPID },
+    body: { writeKey: "pk_1", userId: "u1", userHash: "ff", topics: ["sales"], subscription: { endpoint }, applicationServerKey: VAPID + "=" },
   });
   expect(posts()[0]!.body.context).toMatchObject({ locale: navigator.language, page: { url: location.href } });
   expect(await calls.subscription()).toEqual({ id: "sub_1", topics: ["sales"] });
   const left = await read<SiteRecord>("site");
-  expect(left).toMatchObject({ api: API, key: "pk_1", name: "Paws & Co", endpoint, applicationServerKey: VAPID });
+  expect(left).toMatchObject({ api: API, key: "pk_1", name: "Paws & Co", endpoint, applicationServerKey: VAPID + "=" });
 });
 
 it("tells again only when a day has passed, or the person or the endpoint changed", async () => {

@@ -17,13 +17,14 @@ export interface Sent {
 
 type Answer = { status?: number; body?: unknown; headers?: Record<string, string> } | "offline";
 
-/** Records requests; `answers` holds the next answers by path, and without one the path's ordinary answer is given. */
+/** Records requests; `answers` holds the next answers by path; without one the path's ordinary answer is given, from `state`. */
 export function createServer() {
   const sent: Sent[] = [];
   const answers: Record<string, Answer[]> = {};
-  const ordinary: Record<string, unknown> = {
-    "/v1/sdk/config": { site: "Paws & Co", vapid_public_key: VAPID, prompt: TEXTS },
-    "/v1/subscriptions": { id: "sub_1", created: true },
+  const state = { vapid: VAPID };
+  const ordinary: Record<string, () => unknown> = {
+    "/v1/sdk/config": () => ({ site: "Paws & Co", vapid_public_key: state.vapid, prompt: TEXTS }),
+    "/v1/subscriptions": () => ({ id: "sub_1", created: true }),
   };
   const fetch = async (input: string, init: RequestInit = {}): Promise<Response> => {
     const { pathname } = new URL(input);
@@ -31,12 +32,15 @@ export function createServer() {
     sent.push({ url: input, method: init.method ?? "GET", type: new Headers(init.headers).get("content-type"), body });
     const answer = answers[pathname]?.shift() ?? {};
     if (answer === "offline") throw new TypeError("Failed to fetch");
-    const text = JSON.stringify(answer.body ?? ordinary[pathname] ?? {});
+    const text = JSON.stringify(answer.body ?? ordinary[pathname]?.() ?? {});
     return new Response(text, { status: answer.status ?? 200, headers: answer.headers ?? {} });
   };
   const to = (path: string): Sent[] => sent.filter(({ url }) => new URL(url).pathname === path);
-  return { sent, answers, fetch, to, events: () => to("/v1/batch").flatMap(({ body }) => body.batch) };
+  return { sent, answers, state, fetch, to, events: () => to("/v1/batch").flatMap(({ body }) => body.batch) };
 }
+
+export const base64url = (bytes: Uint8Array): string =>
+  btoa(String.fromCharCode(...bytes)).replace(/\+/g, "-").replace(/\//g, "_").replace(/=/g, "");
 
 /** One browser's push: a permission that a question changes, a worker file, subscriptions. */
 export function createBrowser() {
@@ -50,11 +54,15 @@ export function createBrowser() {
     script: undefined as string | undefined,
     subscription: null as any,
     made: 0,
+    /** Keys that the push service refuses. */
+    refusedKeys: new Set<string>(),
     posted: [] as unknown[],
   };
   const pushManager = {
     getSubscription: async () => browser.subscription,
     subscribe: async ({ applicationServerKey }: { applicationServerKey: Uint8Array }) => {
+      if (browser.subscription) throw new DOMException("under another key", "InvalidStateError");
+      if (browser.refusedKeys.has(base64url(applicationServerKey))) throw new DOMException("refused", "AbortError");
       const endpoint = `https://push.service/${++browser.made}`;
       return (browser.subscription = {
         endpoint,

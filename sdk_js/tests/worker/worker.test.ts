@@ -20,6 +20,9 @@ let online: boolean;
 let opened: string[];
 let windows: any[];
 let synced: string[];
+let presentKey: string;
+let subscription: any;
+let made: number;
 let fire: (name: string, event?: object) => Promise<void>;
 
 const payload = (notification: object): { data: { json(): unknown } } => ({
@@ -37,7 +40,14 @@ beforeEach(async () => {
   windows = [];
   synced = [];
   online = true;
+  presentKey = "BPAA";
+  subscription = null;
+  made = 0;
   vi.stubGlobal("fetch", async (url: string, init: { body: string; headers: Record<string, string> }) => {
+    if (url === API + "/v1/sdk/config?key=pk_1") {
+      if (!online) throw new TypeError("Failed to fetch");
+      return new Response(JSON.stringify({ vapid_public_key: presentKey }));
+    }
     sent.push({ url, type: init.headers["Content-Type"]!, body: JSON.parse(init.body) });
     if (!online) throw new TypeError("Failed to fetch");
     return new Response("{}");
@@ -53,12 +63,16 @@ beforeEach(async () => {
         shown.push({ title, options });
       },
       pushManager: {
-        getSubscription: async () => null,
-        subscribe: async (options: { applicationServerKey: Uint8Array }) => ({
-          endpoint: "https://push.service/new",
-          options: { applicationServerKey: options.applicationServerKey.buffer },
-          toJSON: () => ({ endpoint: "https://push.service/new" }),
-        }),
+        getSubscription: async () => subscription,
+        subscribe: async (options: { applicationServerKey: Uint8Array }) => {
+          const endpoint = `https://push.service/new${++made}`;
+          return (subscription = {
+            endpoint,
+            options: { applicationServerKey: options.applicationServerKey.buffer },
+            unsubscribe: async () => ((subscription = null), true),
+            toJSON: () => ({ endpoint }),
+          });
+        },
       },
       sync: { register: async (tag: string) => void synced.push(tag) },
     },
@@ -172,7 +186,24 @@ it("renews a subscription that the browser dropped, and tells the server until i
       userId: "u1",
       previousEndpoint: "https://push.service/old",
       applicationServerKey: "BPAA",
-      subscription: { endpoint: "https://push.service/new" },
+      subscription: { endpoint: "https://push.service/new1" },
     },
+  });
+});
+
+it("renews under the key that the site has now, also what the browser renewed by itself", async () => {
+  presentKey = "BNAA";
+  await fire("pushsubscriptionchange", {});
+  expect(sent[0]!.body).toMatchObject({
+    previousEndpoint: "https://push.service/old",
+    applicationServerKey: "BNAA",
+    subscription: { endpoint: "https://push.service/new1" },
+  });
+  presentKey = "BMAA";
+  await fire("pushsubscriptionchange", { newSubscription: subscription });
+  expect(sent[1]!.body).toMatchObject({
+    previousEndpoint: "https://push.service/new1",
+    applicationServerKey: "BMAA",
+    subscription: { endpoint: "https://push.service/new2" },
   });
 });
