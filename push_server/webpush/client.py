@@ -36,9 +36,8 @@ CONNECTIONS_PER_ORIGIN: Final = 32
 MAX_CONNECTIONS: Final = 128
 """Kept open over all origins; Windows' push service alone has a name for each of its regions."""
 LOOK_ROUND: Final = 0.25
-"""Seconds between two looks at every message under way. Of a connection that ends, by GOAWAY or a broken frame, libcurl
-tells one of its messages; the others it would leave alone until their timeouts, 5 to 10 s later. A look at 256 takes
-half a millisecond."""
+"""Seconds between two looks at every connection. When one ends, by GOAWAY or a broken frame, libcurl tells one of its
+messages; the others it would leave alone until their timeouts, 5 to 10 s later."""
 _MAX_TEXT = 2048
 _EVENTS = {
     pycurl.POLL_IN: selectors.EVENT_READ,
@@ -168,7 +167,8 @@ class PushClient:
         now = time.monotonic()
         if now - self._looked >= LOOK_ROUND:
             self._looked = now
-            self._multi.socket_all()
+            for fd in list(self._selector.get_map()):
+                self._multi.socket_action(fd, 0)
         if self._due is not None and now >= self._due:
             self._due = None
             self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
