@@ -15,10 +15,12 @@ import push_server.audiences.retention
 import push_server.audiences.what_if_api
 import push_server.campaigns.api
 import push_server.campaigns.service
+import push_server.campaigns.starts
 import push_server.catalog.api
 import push_server.customers.api
 import push_server.customers.identity
 import push_server.delivery.api
+import push_server.delivery.control
 import push_server.delivery.follow
 import push_server.delivery.sweep
 import push_server.events.export_api
@@ -86,10 +88,12 @@ def ticks() -> list[Tick]:
         ("outbox relay", 1.0, queue.relay),
         ("idempotency keys", 60.0, http.forget_idempotency_keys),
         ("delivery sweep", push_server.delivery.sweep.EVERY, push_server.delivery.sweep.sweep),
+        ("cancelled deliveries", push_server.delivery.control.EVERY, push_server.delivery.control.end_cancelled),
         ("segments", push_server.audiences.refresh.EVERY, push_server.audiences.refresh.tick),
         ("segments in the background", push_server.audiences.backfill.EVERY, push_server.audiences.backfill.tick),
         ("events by year", push_server.events.partitions.EVERY, push_server.events.partitions.tick),
         ("retention", push_server.events.retention.PLAN_EVERY, push_server.events.retention.plan),
         ("deletion by age", push_server.events.retention.WORK_EVERY, push_server.events.retention.work),
+        ("campaign starts", push_server.campaigns.starts.EVERY, push_server.campaigns.starts.start_due),
         ("campaign ends", 1.0, push_server.campaigns.service.finish),
     ]

@@ -3,15 +3,19 @@
 from dataclasses import asdict
 from typing import Annotated, Any
 
-from fastapi import Depends, Request
+from fastapi import Depends, Request, Response
 
 from push_server import clock, http
-from push_server.campaigns import preview, service
+from push_server.campaigns import control, edit, preview, service
 from push_server.campaigns.document import CampaignIn
+from push_server.campaigns.schedule import Schedule
 from push_server.campaigns.shapes import (
     AudienceSize,
+    CampaignChange,
     CampaignOut,
     CampaignPage,
+    Cancelled,
+    CancelledOut,
     DeliveryOut,
     DeliveryPage,
     PreviewIn,
@@ -53,6 +57,26 @@ def get_campaign(campaign_id: str, request: Request, _principal: Reader) -> Camp
     return CampaignOut.of(service.find(session_of(request), campaign_id))
 
 
+@router.patch("/v1/campaigns/{campaign_id}")
+def patch_campaign(campaign_id: str, body: CampaignChange, request: Request, _principal: Writer) -> CampaignOut:
+    """Change a campaign that is a draft, scheduled or paused; what is not sent yet goes out as it then is.
+
+    409 `already_planned`, with the path of each, for fields that can change no more once deliveries are made of them.
+    """
+    session = session_of(request)
+    campaign = service.find(session, campaign_id, lock=True)
+    edit.change(session, campaign, body.root)
+    return CampaignOut.of(campaign)
+
+
+@router.delete("/v1/campaigns/{campaign_id}", status_code=204)
+def delete_campaign(campaign_id: str, request: Request, _principal: Writer) -> Response:
+    """Delete a draft. 409 `not_a_draft` for others, which are kept for their reports."""
+    session = session_of(request)
+    edit.delete(session, service.find(session, campaign_id, lock=True))
+    return Response(status_code=204)
+
+
 @router.post("/v1/campaigns/{campaign_id}/preview")
 def preview_campaign(
     campaign_id: str, request: Request, principal: Reader, body: PreviewIn | None = None
@@ -80,11 +104,49 @@ def send_test(campaign_id: str, body: TestIn, request: Request, _principal: Writ
 
 @router.post("/v1/campaigns/{campaign_id}/send", status_code=202)
 def send_campaign(campaign_id: str, request: Request, _principal: Writer) -> CampaignOut:
-    """Start sending a draft. 409 `already_sent` when it has been.
+    """Start sending a draft now. 409 `already_sent` when it has been, `has_schedule` when it says another time.
 
     While members of its segments are still being found it waits for them; 409 `segment_failed` when they could not be.
     """
     return CampaignOut.of(service.send(session_of(request), campaign_id))
+
+
+@router.post("/v1/campaigns/{campaign_id}/schedule")
+def schedule_campaign(
+    campaign_id: str, request: Request, _principal: Writer, body: Schedule | None = None
+) -> CampaignOut:
+    """Have a draft start by its `schedule`, or by the one given here, which also replaces that of a scheduled one."""
+    session = session_of(request)
+    campaign = service.find(session, campaign_id, lock=True)
+    control.schedule(session, campaign, body)
+    return CampaignOut.of(campaign)
+
+
+@router.post("/v1/campaigns/{campaign_id}/pause")
+def pause_campaign(campaign_id: str, request: Request, _principal: Writer) -> CampaignOut:
+    """Stop it within two seconds, until `resume`: nothing starts, is planned or is posted. Paused already: as it is."""
+    session = session_of(request)
+    campaign = service.find(session, campaign_id, lock=True)
+    control.pause(session, campaign)
+    return CampaignOut.of(campaign)
+
+
+@router.post("/v1/campaigns/{campaign_id}/resume")
+def resume_campaign(campaign_id: str, request: Request, _principal: Writer) -> CampaignOut:
+    """Let a paused one go on where it was. Not paused: as it is."""
+    session = session_of(request)
+    campaign = service.find(session, campaign_id, lock=True)
+    control.resume(session, campaign)
+    return CampaignOut.of(campaign)
+
+
+@router.post("/v1/campaigns/{campaign_id}/cancel")
+def cancel_campaign(campaign_id: str, request: Request, _principal: Writer) -> CancelledOut:
+    """Stop it for good within two seconds, and tell what was sent already. Cancelled already: the same, as of now."""
+    session = session_of(request)
+    campaign = service.find(session, campaign_id, lock=True)
+    tally = control.cancel(session, campaign)
+    return CancelledOut(**CampaignOut.of(campaign).model_dump(), deliveries=Cancelled(**asdict(tally)))
 
 
 @router.get("/v1/campaigns/{campaign_id}/report")

@@ -9,10 +9,11 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, PlainSerializer, StringConstraints
 from pydantic_core import PydanticCustomError
 
+from push_server.campaigns.schedule import Schedule
 from push_server.delivery.message import LINK, Message
 from push_server.delivery.templates import TemplateFault, check, is_static
 from push_server.errors import Fault
-from push_server.fields import Body, Id, Name, json_faults, storable
+from push_server.fields import Body, Id, Name, NotYet, json_faults, storable
 from push_server.webpush.message import MAX_TTL
 
 DEFAULT_TTL: Final = 86_400
@@ -50,11 +51,6 @@ def _as_written(value: float) -> float | int:
     return int(value) if float(value).is_integer() else value
 
 
-def _absent(value: object) -> None:
-    if value is not None:
-        raise PydanticCustomError("not_supported", "is not supported by this version; leave it out")
-
-
 def _off(value: object) -> object:
     if value is True:
         raise PydanticCustomError("not_supported", "is not supported by this version; leave it out")
@@ -67,7 +63,6 @@ Link = Annotated[
     str, StringConstraints(strict=True, max_length=4_096), AfterValidator(_template), AfterValidator(_link)
 ]
 Number = Annotated[float, BeforeValidator(_weight), PlainSerializer(_as_written, return_type=float)]
-NotYet = Annotated[None, BeforeValidator(_absent, json_schema_input_type=None)]
 
 
 class Action(Body):
@@ -146,7 +141,7 @@ class CampaignIn(Body):
     ttl: int = Field(default=DEFAULT_TTL, ge=0, le=MAX_TTL, description="seconds")
     urgency: Literal["very-low", "low", "normal", "high"] = "normal"
     topic: str | None = Field(default=None, pattern="^[A-Za-z0-9_-]{1,32}$")
-    schedule: NotYet = None
+    schedule: Schedule | None = None
     quiet_hours: Literal["defer", "drop", "ignore"] = "defer"
     cap: Literal["respect", "ignore"] = "respect"
     priority: int | None = Field(default=None, ge=0, le=1000)
@@ -158,15 +153,12 @@ class CampaignIn(Body):
         return self.model_dump(mode="json", exclude_none=True, exclude={"name"})
 
     def faults(self) -> list[Fault]:
-        """What the shape alone does not tell, each with its JSON path."""
-        return [
-            fault
-            for at, variant in enumerate(self.variants)
-            for fault in [
-                *_data_faults(variant.notification.data, f"$.variants[{at}].notification.data"),
-                *_action_faults(variant.notification.actions or [], f"$.variants[{at}].notification.actions"),
-            ]
-        ]
+        """What the shape alone does not tell, each with its JSON path; the schedule tells its own."""
+        found: list[Fault] = []
+        for at, variant in enumerate(self.variants):
+            found += _data_faults(variant.notification.data, f"$.variants[{at}].notification.data")
+            found += _action_faults(variant.notification.actions or [], f"$.variants[{at}].notification.actions")
+        return found
 
 
 def message_of(document: dict[str, Any]) -> Message:
@@ -179,6 +171,7 @@ def message_of(document: dict[str, Any]) -> Message:
         topic=document.get("topic"),
         in_stock=document.get("guards", {}).get("in_stock", []),
         holdout_percent=document.get("holdout_percent", 0),
+        local_time=document.get("schedule", {}).get("local_time"),
     )
 
 

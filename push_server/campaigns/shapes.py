@@ -1,11 +1,12 @@
 """What the campaign paths take and give besides the document."""
 
+from datetime import datetime
 from typing import Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, GetJsonSchemaHandler, RootModel
 
 from push_server import clock
-from push_server.campaigns.document import Audience
+from push_server.campaigns.document import Audience, CampaignIn
 from push_server.campaigns.models import Campaign, CampaignState
 from push_server.campaigns.preview import Preview
 from push_server.fields import Body, Id
@@ -28,8 +29,13 @@ class CampaignOut(BaseModel):
     cap: str
     priority: int | None = None
     guards: dict[str, Any] | None = None
+    schedule: dict[str, str] | None = Field(default=None, description="as it is in force: `at` is the first start")
     created_at: str
     sent_at: str | None
+    next_at: str | None = Field(description="when it starts, or starts again")
+    paused_at: str | None
+    cancelled_at: str | None
+    problem: str | None = Field(description="why it was paused, when nobody asked for it")
 
     @classmethod
     def of(cls, campaign: Campaign) -> "CampaignOut":
@@ -42,8 +48,37 @@ class CampaignOut(BaseModel):
             name=campaign.name,
             state=CampaignState(campaign.state),
             created_at=clock.rfc3339(campaign.created_at),
-            sent_at=clock.rfc3339(campaign.sent_at) if campaign.sent_at else None,
+            **{name: _instant(getattr(campaign, name)) for name in ("sent_at", "next_at", "paused_at", "cancelled_at")},
+            problem=campaign.problem,
         )
+
+
+class Cancelled(BaseModel):
+    """What had happened by then. `planned` false: the audience was not wholly known yet; the rest is not counted."""
+
+    sent: int = Field(description="accepted by a push service")
+    in_flight: int = Field(description="under way to a push service: its answer counts")
+    stopped: int
+    planned: bool
+
+
+class CancelledOut(CampaignOut):
+    """The campaign, and what of it was sent or stopped."""
+
+    deliveries: Cancelled
+
+
+class CampaignChange(RootModel[dict[str, Any]]):
+    """Fields of the document to change, each as a whole; null takes away one that may be left out."""
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, _schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        whole = handler.resolve_ref_schema(handler(CampaignIn.__pydantic_core_schema__))
+        fields = {name: {**field} for name, field in whole["properties"].items()}
+        for field in fields.values():
+            field.pop("default", None)
+        example = {"ttl": 3600, "variants": whole["example"]["variants"]}
+        return {"type": "object", "properties": fields, "additionalProperties": False, "example": example}
 
 
 class CampaignPage(Page):
@@ -163,3 +198,7 @@ class DeliveryPage(Page):
     """A page of deliveries."""
 
     data: list[DeliveryOut]
+
+
+def _instant(at: datetime | None) -> str | None:
+    return clock.rfc3339(at) if at is not None else None

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
+from enum import Enum, auto
 from functools import lru_cache
 from operator import attrgetter
 from typing import Final
 
 from psycopg.rows import class_row
-from sqlmodel import select
+from sqlmodel import col, select
 
 from push_server import clock, security
 from push_server.db import SiteSession
@@ -48,10 +49,19 @@ order by c.id
 """  # noqa: S608 - no text from outside
 
 
+class Halt(Enum):
+    """How a dispatch was stopped while its deliveries were being sent."""
+
+    PAUSED = auto()
+    CANCELLED = auto()
+
+
 @dataclass(frozen=True, slots=True)
 class Chunk:
     """Deliveries claimed together, and what they have in common."""
 
+    dispatch_id: int
+    resumed_at: datetime | None
     rows: list[Claimed]
     context: Context
 
@@ -61,17 +71,18 @@ def look_again(session: SiteSession, dispatch_id: int) -> None:
 
     A transaction of its own, because it locks segments, for which other workers would wait.
     """
-    dispatch = _find(session, dispatch_id)
+    dispatch = _running(session, dispatch_id)
     if dispatch is not None:
         freshen(session)
 
 
 def claim(session: SiteSession, dispatch_id: int, ids: list[int]) -> Chunk | None:
-    """Claim those of the ids that are queued, and load everything that sending them takes. None: there are none.
+    """Claim those of the ids that are queued, and load everything that sending them takes. None: there are none, or
+    the dispatch is paused or cancelled.
 
     Each claim counts up `attempts`, by which its results are known from those of an older claim.
     """
-    dispatch = _find(session, dispatch_id)
+    dispatch = _running(session, dispatch_id)
     if dispatch is None:
         return None
     now = clock.now()
@@ -81,11 +92,32 @@ def claim(session: SiteSession, dispatch_id: int, ids: list[int]) -> Chunk | Non
             {"ids": ids, "dispatch": dispatch_id, "site": dispatch.site_id, "now": now, "until": now + LEASE},
             prepare=False,  # a plan that is kept was made while the table was smaller
         ).fetchall()
-    return Chunk(rows, _context(session, dispatch, [row.customer_id for row in rows])) if rows else None
+    if not rows:
+        return None
+    return Chunk(dispatch_id, dispatch.resumed_at, rows, _context(session, dispatch, [row.customer_id for row in rows]))
 
 
-def _find(session: SiteSession, dispatch_id: int) -> Dispatch | None:
-    statement = select(Dispatch).where(Dispatch.id == dispatch_id).execution_options(all_sites=True)
+def halt(session: SiteSession, dispatch_id: int, since: datetime | None) -> Halt | None:
+    """Whether a dispatch whose deliveries are being sent was stopped meanwhile, and how.
+
+    `since`: when it was last resumed as they were claimed. Resumed again means paused meanwhile, and maybe changed.
+    """
+    asked = "select paused_at, resumed_at, cancelled_at from dispatch where id = %s and site_id = %s"
+    row = session.raw.execute(asked, [dispatch_id, session.site_id]).fetchone()
+    if row is None:
+        return Halt.CANCELLED
+    paused_at, resumed_at, cancelled_at = row
+    if cancelled_at is not None:
+        return Halt.CANCELLED
+    return Halt.PAUSED if paused_at is not None or resumed_at != since else None
+
+
+def _running(session: SiteSession, dispatch_id: int) -> Dispatch | None:
+    statement = (
+        select(Dispatch)
+        .where(Dispatch.id == dispatch_id, col(Dispatch.paused_at).is_(None), col(Dispatch.cancelled_at).is_(None))
+        .execution_options(all_sites=True)
+    )
     dispatch = session.exec(statement).one_or_none()
     if dispatch is not None:
         session.bind_site(dispatch.site_id)

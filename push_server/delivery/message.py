@@ -38,6 +38,7 @@ class Message:
     topic: str | None = None
     in_stock: list[str] = field(default_factory=list)
     holdout_percent: float = 0
+    local_time: str | None = None
     customer_ids: list[int] | None = None
     variant: int | None = None
 

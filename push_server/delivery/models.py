@@ -93,7 +93,13 @@ class Dispatch(SiteScoped, table=True):
     expires_at: datetime = instant_field(
         description="created_at + ttl; what is planned for later lives as long from then"
     )
+    planned_at: datetime | None = instant_field(default=None, nullable=True, description="whole audience is in rows")
     done_at: datetime | None = instant_field(default=None, nullable=True)
+    paused_at: datetime | None = instant_field(default=None, nullable=True, description="nothing is claimed meanwhile")
+    resumed_at: datetime | None = instant_field(default=None, nullable=True)
+    cancelled_at: datetime | None = instant_field(
+        default=None, nullable=True, description="nothing is claimed any more"
+    )
 
 
 # One push message to one subscription; a customer without any has one row without a subscription.

@@ -47,12 +47,13 @@ returning id, state
 
 
 def plan(database: Database, dispatch_id: int) -> None:
-    """Plan the rest of a dispatch; nothing to do when it is planned, or when another planner is at it."""
+    """Plan the rest of a dispatch; nothing to do when it is planned or paused, or when another planner is at it."""
     while True:
         with database.session() as session:
             dispatch = session.exec(
                 select(Dispatch)
                 .where(Dispatch.id == dispatch_id, Dispatch.state == DispatchState.PLANNING)
+                .where(col(Dispatch.paused_at).is_(None))
                 .with_for_update(skip_locked=True)
                 .execution_options(all_sites=True)
             ).one_or_none()
@@ -89,7 +90,7 @@ def _plan_page(session: SiteSession, dispatch: Dispatch) -> bool:
         assert dispatch.id is not None
         enqueue_sending(session, queue.SEND, dispatch.id, ids)
     else:
-        dispatch.state = DispatchState.SENDING
+        dispatch.state, dispatch.planned_at = DispatchState.SENDING, clock.now()
     session.add(dispatch)
     return bool(customers)
 

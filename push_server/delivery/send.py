@@ -9,10 +9,10 @@ from typing import Final
 
 from push_server import clock, security
 from push_server.db import Database
-from push_server.delivery.claim import RENEW_AFTER, Chunk, claim, look_again, renew
+from push_server.delivery.claim import RENEW_AFTER, Chunk, Halt, claim, halt, look_again, renew
 from push_server.delivery.models import DeliveryState, Reason
 from push_server.delivery.prepare import Claimed, prepare
-from push_server.delivery.settle import Settlement, decide, write
+from push_server.delivery.settle import AWAY, Settlement, decide, write
 from push_server.errors import StartupError
 from push_server.webpush.client import PushClient
 from push_server.webpush.message import PushMessage, PushResponse
@@ -24,6 +24,8 @@ SETTLE_EVERY: Final = 1.0
 """Seconds between two writes of a chunk, so that a killed worker loses little of what it knows."""
 SETTLE_AT: Final = 500
 """Results that are written without waiting for that."""
+LOOK_EVERY: Final = 1.0
+"""Seconds between two looks whether the dispatch was paused or cancelled, which is to take effect within two."""
 
 _rng = random.Random()
 
@@ -61,7 +63,8 @@ class _Sending:
         self._database, self._chunk, self._context = database, chunk, chunk.context
         self._open: dict[int, Claimed] = {row.id: row for row in chunk.rows}
         self._results: list[Settlement] = []
-        self._flushed = self._leased = time.monotonic()
+        self._halt: Halt | None = None
+        self._flushed = self._leased = self._looked = time.monotonic()
 
     def messages(self) -> Iterator[PushMessage]:
         """The chunk's messages, made as the client asks for them; what is not to be posted is settled on the way."""
@@ -69,7 +72,7 @@ class _Sending:
             self._keep_up()
             if row.id not in self._open:
                 continue  # taken over by another worker while this one stood still
-            prepared = self._prepare(row)
+            prepared = self._prepare(row) if self._halt is None else self._give_back(row, self._halt)
             if isinstance(prepared, PushMessage):
                 yield prepared
             else:
@@ -111,6 +114,11 @@ class _Sending:
             log.exception("delivery %s cannot be prepared", row.id)
             return Settlement(row.id, row.attempts, DeliveryState.FAILED, Reason.PUSH_SERVICE_ERROR)
 
+    def _give_back(self, row: Claimed, halt: Halt) -> Settlement:
+        if halt is Halt.CANCELLED:
+            return Settlement(row.id, row.attempts, DeliveryState.SUPPRESSED, Reason.CANCELLED)
+        return Settlement(row.id, row.attempts, DeliveryState.QUEUED, due_at=clock.now())
+
     def _close(self, result: Settlement) -> None:
         del self._open[result.delivery_id]
         self._results.append(result)
@@ -119,8 +127,18 @@ class _Sending:
         now = time.monotonic()
         if len(self._results) >= SETTLE_AT or now - self._flushed >= SETTLE_EVERY:
             self.flush()
+        if now - self._looked >= LOOK_EVERY and self._halt is None:
+            self._looked = now
+            self._look()
         if now - self._leased >= RENEW_AFTER and self._open:
             self._leased = now
             with self._database.session(site_id=self._context.site_id) as session:
                 held = renew(session, self._open.values())
             self._open = {id: row for id, row in self._open.items() if id in held}
+
+    def _look(self) -> None:
+        try:
+            with self._database.session(site_id=self._context.site_id) as session:
+                self._halt = halt(session, self._chunk.dispatch_id, self._chunk.resumed_at)
+        except AWAY as error:  # the lease says how long one may go on
+            log.warning("whether dispatch %s was stopped is not known: %s", self._chunk.dispatch_id, error)

@@ -1,6 +1,6 @@
 """Starting a dispatch: one planned run of a message, which from here on goes its way through jobs."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from push_server import clock, queue
@@ -24,15 +24,18 @@ def dispatch(
     exclude: list[int],
     message: dict[str, Any],
     *,
+    at: datetime | None = None,
     is_test: bool = False,
     customer_ids: list[int] | None = None,
 ) -> Dispatch:
     """Write a dispatch and enqueue its planning, in the caller's transaction.
 
     `include`, `exclude`: internal segment ids. `message`: the frozen document, see `message.Message`; its `ttl`
-    (seconds) counts from now. `customer_ids`: these customers instead of segments, as tests do.
+    (seconds) counts from `at`, when it was due to start (None: now). `customer_ids`: these customers instead of
+    segments, as tests do.
     """
     now = clock.now()
+    at = at or now
     if customer_ids is not None:
         message = {**message, "customer_ids": customer_ids}
     row = Dispatch(
@@ -41,9 +44,9 @@ def dispatch(
         include=include,
         exclude=exclude,
         message=message,
-        created_at=now,
+        created_at=at,
         due_at=now + PLAN_AGAIN,
-        expires_at=now + timedelta(seconds=message["ttl"] or INSTANT_WINDOW),
+        expires_at=at + timedelta(seconds=message["ttl"] or INSTANT_WINDOW),
     )
     session.add(row)
     session.flush()

@@ -28,6 +28,8 @@ MAX_ATTEMPTS: Final = 16
 one that is down."""
 WRITE_TRIES: Final = 8
 """A result that is not written is a message sent twice, so the database gets half a minute to come back."""
+AWAY: Final = (psycopg.OperationalError, OperationalError, InterfaceError, PoolTimeout)
+"""A database that does not answer, and may again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,7 @@ def write(database: Database, site_id: int, settlements: Sequence[Settlement]) -
             with database.session(site_id=site_id) as session:
                 _write(session, settlements)
             return
-        except (psycopg.OperationalError, OperationalError, InterfaceError, PoolTimeout) as error:
+        except AWAY as error:
             if attempt == WRITE_TRIES:
                 raise
             log.warning("results wait for the database: %s", str(error).strip().partition("\n")[0])

@@ -3,7 +3,8 @@
 Every tick it puts back on the queue what is due: retries whose time has come, deliveries whose worker lost its lease,
 queued ones whose time has come or whose job was lost, and dispatches whose planner died. What it finds is `queued`
 again, under a later `due_at`, so that the next tick leaves it alone. It also ends what has outlived its TTL or killed
-worker after worker, and dispatches that are done.
+worker after worker, and dispatches that are done. Of a paused dispatch nothing is put on the queue; what is cancelled
+ends in control.py.
 """
 
 import logging
@@ -44,17 +45,23 @@ from (
     select row.id, row.lapses, {life} as expires_at
     from dispatch p cross join lateral (
         select id, not_before, lapses + (state = 'sending')::int as lapses from delivery
-        where dispatch_id = p.id and {states} and due_at <= %(now)s
+        where dispatch_id = p.id and {due} and (p.paused_at is null or {own_life} <= %(now)s)
         order by due_at limit %(limit)s for update skip locked
     ) row
-    where p.state <> 'done'
+    -- before p.expires_at nothing of it can expire: so the rows of one that is paused are left in peace
+    where p.state <> 'done' and p.cancelled_at is null and (p.paused_at is null or p.expires_at <= %(now)s)
 ) due
 where d.id = due.id
 returning d.id, d.dispatch_id, d.state, d.lapses
 """
-_LIFE = expires_at("row", "p")
-_TO_TRY_AGAIN = _DUE.format(states="state in ('sending', 'retry')", life=_LIFE)
-_LOST = _DUE.format(states="state = 'queued'", life=_LIFE)
+_LIFE = {"life": expires_at("row", "p"), "own_life": expires_at("delivery", "p")}
+_TO_TRY_AGAIN = _DUE.format(due="state in ('sending', 'retry') and due_at <= %(now)s", **_LIFE)
+# The jobs of before a pause came to nothing, so what was queued until it ended is due at once.
+_LOST = _DUE.format(
+    due="state = 'queued' and due_at <= greatest(%(now)s, p.resumed_at + %(wait)s)"
+    " and (due_at <= %(now)s or not_before is null or not_before <= %(now)s)",
+    **_LIFE,
+)
 
 
 def sweep(database: Database) -> None:
@@ -71,7 +78,7 @@ def sweep(database: Database) -> None:
 def _restart_planners(session: SiteSession, now: datetime) -> None:
     stale = session.raw.execute(
         "update dispatch set due_at = %(later)s where id in (select id from dispatch where state = 'planning'"
-        " and due_at <= %(now)s order by id for update skip locked) returning id",
+        " and paused_at is null and due_at <= %(now)s order by id for update skip locked) returning id",
         {"now": now, "later": now + PLAN_AGAIN},
     )
     for (dispatch_id,) in stale.fetchall():
@@ -81,7 +88,7 @@ def _restart_planners(session: SiteSession, now: datetime) -> None:
 def _due(session: SiteSession, statement: str, now: datetime) -> list[tuple[int, int, str, int]]:
     return session.raw.execute(
         statement,
-        {"now": now, "later": now + SWEEP_AFTER, "limit": AT_ONCE, "lapses": MAX_LAPSES},
+        {"now": now, "later": now + SWEEP_AFTER, "wait": SWEEP_AFTER, "limit": AT_ONCE, "lapses": MAX_LAPSES},
     ).fetchall()
 
 

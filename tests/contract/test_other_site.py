@@ -14,6 +14,7 @@ BODIES: dict[tuple[str, str], Any] = {
     ("PATCH", "/v1/segments/{segment_id}"): {"name": "Mine now"},
     ("POST", "/v1/segments/{segment_id}/diff"): {"rule": {"version": 1, "where": {"all": []}}},
     ("POST", "/v1/campaigns/{campaign_id}/test"): {"customer": "u1"},
+    ("PATCH", "/v1/campaigns/{campaign_id}"): {"name": "Mine now"},
 }
 # Addressed by the shop's own id, so that it makes a customer of its own site.
 OWN = {("PUT", "/v1/customers/{external_id}")}

@@ -15,9 +15,11 @@ from push_server import clock, queue
 from push_server.app import create_app
 from push_server.audiences.models import Segment
 from push_server.campaigns.service import finish
+from push_server.campaigns.starts import start_due
 from push_server.customers.identity import resolve_customer
 from push_server.customers.models import Customer
 from push_server.db import Database
+from push_server.delivery.control import end_cancelled
 from push_server.delivery.send import push_client
 from push_server.delivery.sweep import sweep
 from push_server.settings import settings
@@ -98,6 +100,19 @@ class Shop:
         assert answer.status_code == 202, answer.text
         return campaign
 
+    def do(self, campaign: str, action: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        """What `pause`, `schedule` … make of it."""
+        answer = self.api.post(f"/v1/campaigns/{campaign}/{action}", json=body)
+        assert answer.status_code == 200, answer.text
+        found: dict[str, Any] = answer.json()
+        return found
+
+    def refused(self, campaign: str, action: str, body: dict[str, Any] | None = None) -> tuple[int, str]:
+        """Status and code of an action that cannot be."""
+        answer = self.api.post(f"/v1/campaigns/{campaign}/{action}", json=body)
+        assert answer.status_code >= 400, answer.text
+        return answer.status_code, str(answer.json()["code"])
+
     def report(self, campaign: str) -> dict[str, Any]:
         """Its report, whose sums must hold whenever one looks."""
         answer = self.api.get(f"/v1/campaigns/{campaign}/report")
@@ -160,6 +175,8 @@ def work(*names: str) -> None:
 
 def tick(db: Database) -> None:
     """What the scheduler repeats."""
+    start_due(db)
+    end_cancelled(db)
     sweep(db)
     finish(db)
 
