@@ -190,5 +190,6 @@ def _delivery(row: Any) -> DeliveryOut:
         reason=row.reason,
         attempts=row.attempts,
         status_code=row.status_code,
+        not_before=clock.rfc3339(row.not_before) if row.not_before else None,
         updated_at=clock.rfc3339(row.updated_at),
     )

@@ -13,7 +13,7 @@ from push_server.campaigns.schedule import Schedule
 from push_server.delivery.message import LINK, Message
 from push_server.delivery.templates import TemplateFault, check, is_static
 from push_server.errors import Fault
-from push_server.fields import Body, Id, Name, NotYet, json_faults, storable
+from push_server.fields import Body, Id, Name, json_faults, storable
 from push_server.webpush.message import MAX_TTL
 
 DEFAULT_TTL: Final = 86_400
@@ -145,7 +145,9 @@ class CampaignIn(Body):
     quiet_hours: Literal["defer", "drop", "ignore"] = "defer"
     cap: Literal["respect", "ignore"] = "respect"
     priority: int | None = Field(default=None, ge=0, le=1000)
-    throttle_per_minute: NotYet = None
+    throttle_per_minute: int | None = Field(
+        default=None, ge=1, le=1_000_000, description="deliveries that become due in a minute"
+    )
     guards: Guards | None = None
 
     def stored(self) -> dict[str, Any]:
@@ -172,6 +174,8 @@ def message_of(document: dict[str, Any]) -> Message:
         in_stock=document.get("guards", {}).get("in_stock", []),
         holdout_percent=document.get("holdout_percent", 0),
         local_time=document.get("schedule", {}).get("local_time"),
+        throttle_per_minute=document.get("throttle_per_minute"),
+        quiet_hours=document["quiet_hours"],
     )
 
 

@@ -28,6 +28,7 @@ class CampaignOut(BaseModel):
     quiet_hours: str
     cap: str
     priority: int | None = None
+    throttle_per_minute: int | None = None
     guards: dict[str, Any] | None = None
     schedule: dict[str, str] | None = Field(default=None, description="as it is in force: `at` is the first start")
     created_at: str
@@ -191,6 +192,7 @@ class DeliveryOut(BaseModel):
     reason: str | None
     attempts: int
     status_code: int | None = Field(description="the push service's last answer")
+    not_before: str | None = Field(description="the instant that it is planned for; null: at once")
     updated_at: str
 
 

@@ -17,6 +17,7 @@ from push_server.delivery.audience import freshen, left
 from push_server.delivery.message import Composer, Message, names
 from push_server.delivery.models import Dispatch, expires_at
 from push_server.delivery.prepare import Claimed, Context
+from push_server.delivery.timing import quiet_hours
 from push_server.delivery.variables import all_in_stock, common_variables, guarded_products, points_variables
 from push_server.settings import settings
 from push_server.sites.models import Site, VapidKey
@@ -166,6 +167,8 @@ def _context(session: SiteSession, dispatch: Dispatch, customers: list[int]) -> 
         in_stock=all_in_stock(products, message.in_stock),
         keys={key.id: _open(key.public_key, key.private_key) for key in keys if key.id and key.private_key},
         left=left(session, dispatch, customers),
+        quiet=quiet_hours(site, message, is_test=dispatch.is_test),
+        time_zone=site.time_zone,
         points=points_variables(session, site, customers, clock.now())
         if names(message.notifications, "points")
         else {},

@@ -39,6 +39,8 @@ class Message:
     in_stock: list[str] = field(default_factory=list)
     holdout_percent: float = 0
     local_time: str | None = None
+    throttle_per_minute: int | None = None
+    quiet_hours: str = "defer"
     customer_ids: list[int] | None = None
     variant: int | None = None
 

@@ -84,6 +84,7 @@ class Dispatch(SiteScoped, table=True):
         sa_type=JSONB, description="variants, ttl, urgency, topic, guards, holdout_percent"
     )
     planned_to: int | None = Field(default=None, sa_type=BigInteger, description="keyset checkpoint: last customer id")
+    slots: list[list[int]] = Field(default_factory=list, sa_type=JSONB, description="taken places, see slots.py")
     created_at: datetime | None = instant_field(default=None, sa_column_kwargs={"server_default": func.now()})
     due_at: datetime | None = instant_field(
         default=None,

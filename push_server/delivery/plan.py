@@ -21,6 +21,7 @@ from push_server.delivery.audience import freshen, unready
 from push_server.delivery.message import Message
 from push_server.delivery.models import Dispatch, DispatchState
 from push_server.delivery.service import PLAN_AGAIN, enqueue_sending
+from push_server.delivery.timing import is_timed, plan_times
 from push_server.settings import settings
 
 log = logging.getLogger(__name__)
@@ -88,7 +89,10 @@ def _plan_page(session: SiteSession, dispatch: Dispatch) -> bool:
         dispatch.due_at = clock.now() + PLAN_AGAIN
         ids = _write_rows(session, dispatch, message, customers)
         assert dispatch.id is not None
-        enqueue_sending(session, queue.SEND, dispatch.id, ids)
+        if is_timed(message) and not dispatch.is_test:
+            plan_times(session, dispatch, message, ids)  # the sweeper puts each on the queue when it is due
+        else:
+            enqueue_sending(session, queue.SEND, dispatch.id, ids)
     else:
         dispatch.state, dispatch.planned_at = DispatchState.SENDING, clock.now()
     session.add(dispatch)

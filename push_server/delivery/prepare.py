@@ -8,6 +8,7 @@ from typing import Any
 
 from push_server import errors
 from push_server.delivery import token
+from push_server.delivery.local import QuietHours
 from push_server.delivery.message import Composer, Message
 from push_server.delivery.models import DeliveryState, Reason
 from push_server.delivery.settle import Settlement
@@ -50,7 +51,8 @@ class Claimed:
 class Context:
     """What the deliveries of a chunk have in common. `keys`: the site's VAPID key pairs by id.
 
-    `left`: customers who are in the audience no longer. `points`: the variable of each customer, where some text
+    `left`: customers who are in the audience no longer. `quiet`: the hours that the message keeps; `time_zone` is that
+    of customers who have none. `points`: the variable of each customer, where some text
     names it.
     """
 
@@ -62,6 +64,8 @@ class Context:
     in_stock: bool
     keys: Mapping[int, KeyPair]
     left: Set[int]
+    quiet: QuietHours | None
+    time_zone: str
     points: Mapping[int, Mapping[str, object]]
 
 
@@ -120,7 +124,19 @@ def _untrue(row: Claimed, context: Context, now: datetime) -> Settlement | None:
         return _end(row, DeliveryState.SUPPRESSED, Reason.LEFT_SEGMENT)
     if not context.in_stock:
         return _end(row, DeliveryState.SUPPRESSED, Reason.OUT_OF_STOCK)
-    return None
+    return _hushed(row, context, now)
+
+
+def _hushed(row: Claimed, context: Context, now: datetime) -> Settlement | None:
+    """What quiet hours make of it: nothing, its end, or another claim when they are over."""
+    until = context.quiet.until(now, row.time_zone or context.time_zone) if context.quiet else None
+    if until is None:
+        return None
+    if context.message.quiet_hours == "drop":
+        return _end(row, DeliveryState.SUPPRESSED, Reason.QUIET_HOURS)
+    if until >= row.expires_at:
+        return _end(row, DeliveryState.EXPIRED, Reason.TOO_LATE)
+    return Settlement(row.id, row.attempts, DeliveryState.QUEUED, due_at=until)
 
 
 def _end(row: Claimed, state: DeliveryState, reason: Reason) -> Settlement:

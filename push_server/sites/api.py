@@ -8,9 +8,10 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from push_server import clock, http, security
 from push_server.fields import Body, Name
 from push_server.http import session_of
-from push_server.sites import service
+from push_server.sites import quiet_hours, service
 from push_server.sites.access import Principal, require
 from push_server.sites.models import Scope, Site
+from push_server.sites.quiet_hours import QuietHoursIn
 from push_server.sites.retention import MOST_NAMES, change_retention, retention_of
 
 router = http.router("site")
@@ -62,6 +63,7 @@ class SitePatch(Body):
                 "time_zone": "Europe/Budapest",
                 "prompt": {"title": "Shall we tell you of price drops?", "accept": "Yes, please", "decline": "No"},
                 "retention": {"default": None, "events": {"Product Viewed": "400d"}},
+                "quiet_hours": {"from": "21:00", "to": "08:00"},
             }
         }
     )
@@ -75,6 +77,7 @@ class SitePatch(Body):
     secret_orders_only: bool = Field(default_factory=_kept, description="Order * and Loyalty * by the secret key only")
     prompt: Prompt | None = Field(default=None, description="null puts the SDK's own texts back")
     retention: RetentionIn | None = Field(default=None, description="null: events are kept for ever")
+    quiet_hours: QuietHoursIn | None = Field(default=None, description="null: there are none")
 
 
 class SiteOut(BaseModel):
@@ -92,6 +95,7 @@ class SiteOut(BaseModel):
     secret_orders_only: bool
     prompt: dict[str, str | None]
     retention: RetentionOut
+    quiet_hours: dict[str, str] | None
     created_at: str
 
 
@@ -125,7 +129,11 @@ def patch_site(body: SitePatch, request: Request, principal: Writer) -> SiteOut:
         prompt = body.prompt.model_dump(exclude_unset=True) if body.prompt else {}
         kept = _prompt(site) if body.prompt else {}
         site.settings = {**site.settings, "prompt": {**kept, **prompt}}
-    service.change_site(site, {name: value for name, value in given.items() if name != "prompt"})
+    if "quiet_hours" in given:
+        hours = body.quiet_hours.model_dump(by_alias=True) if body.quiet_hours else None
+        site.settings = {**site.settings, quiet_hours.SETTING: hours}
+    columns = {name: value for name, value in given.items() if name not in ("prompt", "quiet_hours")}
+    service.change_site(site, columns)
     session.add(site)
     session.flush()
     return _out(request, site)
@@ -158,6 +166,7 @@ def _out(request: Request, site: Site) -> SiteOut:
         vapid_public_key=security.b64url(vapid_key.public_key),
         prompt=_prompt(site),
         retention=RetentionOut(**retention_of(site).written()),
+        quiet_hours=site.settings.get(quiet_hours.SETTING),
         created_at=clock.rfc3339(site.created_at),
         **site.model_dump(
             include={

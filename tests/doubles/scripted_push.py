@@ -4,11 +4,11 @@ import socket
 import threading
 from collections import Counter, defaultdict, deque
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any
 
+from push_server import clock
 from push_server.demo.browsers import Browser
 from push_server.demo.push_service import check_push
 from push_server.security import unb64url
@@ -89,7 +89,7 @@ class ScriptedPush:
             body,
             origin=self.origin,
             application_server_key=unb64url(browser.application_server_key),
-            now=datetime.now(UTC),
+            now=clock.now(),  # its clock goes with the test's
         )
         payload = browser.open(body)
         if rejection is not None or payload is None:

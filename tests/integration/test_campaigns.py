@@ -80,7 +80,7 @@ def test_a_draft_shows_its_defaults(shop: Shop) -> None:
         ({"topic": "abc\n"}, "$.topic", "string_pattern_mismatch"),
         ({"schedule": {"local_time": "09:00"}}, "$.schedule.local_time", "not_supported"),
         ({"schedule": {"at": "2020-01-01T00:00:00Z"}}, "$.schedule.at", "in_past"),
-        ({"throttle_per_minute": 100}, "$.throttle_per_minute", "not_supported"),
+        ({"throttle_per_minute": 0}, "$.throttle_per_minute", "greater_than_equal"),
         ({"guards": {"lowest_price_30d": True}}, "$.guards.lowest_price_30d", "not_supported"),
         ({"quiet_hours": "sometimes"}, "$.quiet_hours", "literal_error"),
         ({"colour": "red"}, "$.colour", "extra_forbidden"),

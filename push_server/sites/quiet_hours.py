@@ -1,0 +1,36 @@
+"""A site's quiet hours: the part of each customer's day in which its campaigns are silent."""
+
+from datetime import time
+from typing import Annotated, Any, Final
+
+from pydantic import Field, StringConstraints, model_validator
+from pydantic_core import PydanticCustomError
+
+from push_server.fields import Body
+from push_server.sites.models import Site
+
+SETTING: Final = "quiet_hours"
+TimeOfDay = Annotated[
+    str,
+    StringConstraints(strict=True, pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$"),
+    Field(description="as in 09:00", examples=["09:00"]),
+]
+
+
+class QuietHoursIn(Body):
+    """From when to when, in the customer's zone, else the site's; over midnight where `to` is earlier than `from`."""
+
+    start: TimeOfDay = Field(alias="from")
+    end: TimeOfDay = Field(alias="to")
+
+    @model_validator(mode="after")
+    def _some(self) -> "QuietHoursIn":
+        if self.start == self.end:
+            raise PydanticCustomError("empty", "`from` and `to` must differ; null turns quiet hours off")
+        return self
+
+
+def quiet_hours_of(site: Site) -> tuple[time, time] | None:
+    """From when to when, or None where the site has none."""
+    stored: Any = site.settings.get(SETTING)
+    return (time.fromisoformat(stored["from"]), time.fromisoformat(stored["to"])) if stored else None
