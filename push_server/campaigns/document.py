@@ -51,12 +51,6 @@ def _as_written(value: float) -> float | int:
     return int(value) if float(value).is_integer() else value
 
 
-def _off(value: object) -> object:
-    if value is True:
-        raise PydanticCustomError("not_supported", "is not supported by this version; leave it out")
-    return value
-
-
 Text = Annotated[str, StringConstraints(strict=True, max_length=10_000), AfterValidator(_template)]
 Title = Annotated[Text, AfterValidator(_not_blank)]
 Link = Annotated[
@@ -107,7 +101,13 @@ class Guards(Body):
     """What must hold at the moment of sending."""
 
     in_stock: list[Id] | None = Field(default=None, max_length=100, description="product ids, none of them sold out")
-    lowest_price_30d: Annotated[bool | None, BeforeValidator(_off)] = None
+    lowest_price_30d: bool | None = Field(
+        default=None, description="none of the products in `in_stock` was cheaper in the last 30 days"
+    )
+    not_bought: Literal[True] | Annotated[list[Id], Field(min_length=1, max_length=100)] | None = Field(
+        default=None,
+        description="the customer has ordered nothing, or none of these product ids, since the message was planned",
+    )
 
 
 class CampaignIn(Body):
@@ -160,18 +160,24 @@ class CampaignIn(Body):
         for at, variant in enumerate(self.variants):
             found += _data_faults(variant.notification.data, f"$.variants[{at}].notification.data")
             found += _action_faults(variant.notification.actions or [], f"$.variants[{at}].notification.actions")
+        if self.guards is not None and self.guards.lowest_price_30d and not self.guards.in_stock:
+            why = "needs the products whose prices it is about: name them in `guards.in_stock`"
+            found.append(Fault("$.guards.lowest_price_30d", why, "no_products"))
         return found
 
 
 def message_of(document: dict[str, Any]) -> Message:
     """What the sender needs of a stored document."""
+    guards = document.get("guards", {})
     return Message(
         notifications=[variant["notification"] for variant in document["variants"]],
         weights=[variant["weight"] for variant in document["variants"]],
         ttl=document["ttl"],
         urgency=document["urgency"],
         topic=document.get("topic"),
-        in_stock=document.get("guards", {}).get("in_stock", []),
+        in_stock=guards.get("in_stock", []),
+        lowest_price_30d=guards.get("lowest_price_30d", False),
+        not_bought=guards.get("not_bought"),
         holdout_percent=document.get("holdout_percent", 0),
         local_time=document.get("schedule", {}).get("local_time"),
         throttle_per_minute=document.get("throttle_per_minute"),

@@ -14,6 +14,7 @@ from push_server.campaigns.service import fresh_audience
 from push_server.customers.models import Customer
 from push_server.db import SiteSession
 from push_server.delivery import token
+from push_server.delivery.guards import PRICE_DAYS, are_lowest
 from push_server.delivery.message import document, encode, fill_in
 from push_server.delivery.variables import (
     all_in_stock,
@@ -47,9 +48,12 @@ def preview(session: SiteSession, campaign: Campaign, site: Site, customer: Cust
     products = guarded_products(session, message.in_stock)
     common = common_variables(site, products)
     points = points_variables(session, site, [one.id for one in customers if one.id is not None], clock.now())
-    unsold = [] if all_in_stock(products, message.in_stock) else [("$.guards.in_stock", "a product is not in stock")]
+    unkept = [] if all_in_stock(products, message.in_stock) else [("$.guards.in_stock", "a product is not in stock")]
+    if message.lowest_price_30d and not are_lowest(session, message.in_stock):
+        why = f"a product has no price, or had a lower one within {PRICE_DAYS} days"
+        unkept.append(("$.guards.lowest_price_30d", why))
     return [
-        _render(at, notification, one, {**common, "points": points[one.id or 0]}, unsold)
+        _render(at, notification, one, {**common, "points": points[one.id or 0]}, unkept)
         for one in customers
         for at, notification in enumerate(message.notifications)
     ]
@@ -83,12 +87,12 @@ def _render(
     notification: dict[str, Any],
     customer: Customer,
     common: dict[str, Any],
-    unsold: list[tuple[str, str]],
+    unkept: list[tuple[str, str]],
 ) -> Preview:
     person = customer_variables(customer.external_id, customer.anonymous_id, customer.attributes, customer.time_zone)
     filled, faults = fill_in(notification, {**common, "customer": person})
     place = f"$.variants[{at}].notification"
-    errors = [*unsold, *((place + fault.path[1:], fault.message) for fault in faults)]
+    errors = [*unkept, *((place + fault.path[1:], fault.message) for fault in faults)]
     if faults:
         return Preview(at, customer, None, errors, 0)
     size = len(encode(document(filled, token.issue(0, 0), token.stable_name(0), settings().public_url)))

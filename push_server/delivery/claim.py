@@ -14,6 +14,7 @@ from sqlmodel import col, select
 from push_server import clock, security
 from push_server.db import SiteSession
 from push_server.delivery.audience import freshen, left
+from push_server.delivery.guards import are_lowest, bought
 from push_server.delivery.message import Composer, Message, names
 from push_server.delivery.models import Dispatch, expires_at
 from push_server.delivery.prepare import Claimed, Context
@@ -165,6 +166,8 @@ def _context(session: SiteSession, dispatch: Dispatch, customers: list[int]) -> 
         composers=[Composer(notification, api) for notification in message.notifications],
         common=common_variables(site, products),
         in_stock=all_in_stock(products, message.in_stock),
+        are_lowest=not message.lowest_price_30d or are_lowest(session, message.in_stock),
+        bought=_bought(session, dispatch, message, customers),
         keys={key.id: _open(key.public_key, key.private_key) for key in keys if key.id and key.private_key},
         left=left(session, dispatch, customers),
         quiet=quiet_hours(site, message, is_test=dispatch.is_test),
@@ -173,6 +176,14 @@ def _context(session: SiteSession, dispatch: Dispatch, customers: list[int]) -> 
         if names(message.notifications, "points")
         else {},
     )
+
+
+def _bought(session: SiteSession, dispatch: Dispatch, message: Message, customers: list[int]) -> set[int]:
+    if message.not_bought is None:
+        return set()
+    assert dispatch.created_at is not None
+    products = None if message.not_bought is True else message.not_bought
+    return bought(session, customers, products, dispatch.created_at)
 
 
 @lru_cache(maxsize=256)

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from push_server.delivery.templates import TemplateFault, is_static, reads, render
 
@@ -37,6 +37,8 @@ class Message:
     urgency: str = "normal"
     topic: str | None = None
     in_stock: list[str] = field(default_factory=list)
+    lowest_price_30d: bool = False
+    not_bought: list[str] | Literal[True] | None = None
     holdout_percent: float = 0
     local_time: str | None = None
     throttle_per_minute: int | None = None

@@ -51,7 +51,8 @@ class Claimed:
 class Context:
     """What the deliveries of a chunk have in common. `keys`: the site's VAPID key pairs by id.
 
-    `left`: customers who are in the audience no longer. `quiet`: the hours that the message keeps; `time_zone` is that
+    `left`: customers who are in the audience no longer. `bought`: those who have what the message is about;
+    `are_lowest`: whether prices are what it promises. `quiet`: the hours that the message keeps; `time_zone` is that
     of customers who have none. `points`: the variable of each customer, where some text
     names it.
     """
@@ -62,6 +63,8 @@ class Context:
     composers: list[Composer]
     common: Mapping[str, Any]
     in_stock: bool
+    are_lowest: bool
+    bought: Set[int]
     keys: Mapping[int, KeyPair]
     left: Set[int]
     quiet: QuietHours | None
@@ -122,8 +125,12 @@ def _untrue(row: Claimed, context: Context, now: datetime) -> Settlement | None:
         return _end(row, DeliveryState.SUPPRESSED, Reason.QUIET_HOURS)
     if row.customer_id in context.left:
         return _end(row, DeliveryState.SUPPRESSED, Reason.LEFT_SEGMENT)
+    if row.customer_id in context.bought:
+        return _end(row, DeliveryState.SUPPRESSED, Reason.BOUGHT)
     if not context.in_stock:
         return _end(row, DeliveryState.SUPPRESSED, Reason.OUT_OF_STOCK)
+    if not context.are_lowest:
+        return _end(row, DeliveryState.SUPPRESSED, Reason.PRICE_GUARD)
     return _hushed(row, context, now)
 
 
