@@ -80,7 +80,7 @@ def retry_segment(session: SiteSession, public_id: str) -> Segment:
 
 
 def delete_segment(session: SiteSession, public_id: str) -> None:
-    """Delete a segment; 409 while another one names it."""
+    """Delete a segment; 409 while another one names it, or a campaign that is still to start."""
     _lock_edits(session)
     segment = find_segment(session, public_id)
     users = [user.name for user in _naming(session, segment)]
@@ -99,6 +99,18 @@ def delete_segment(session: SiteSession, public_id: str) -> None:
     )
     if being_planned.scalar_one():
         raise Conflict("A campaign is being planned with this segment; try again in a moment.", code="segment_in_use")
+    waiting = session.sql(
+        text(
+            "select name from campaign where site_id = :site and next_at is not null"
+            " and position(:id in replace(lower(document ->> 'audience'), '-', '')) > 0 order by id limit 5"
+        ),
+        {"site": session.site_id, "id": segment.public_id.hex},
+    ).scalars()
+    if listed := ", ".join(f"“{name}”" for name in waiting):
+        raise Conflict(
+            f"Campaigns wait for their time with this segment: {listed}. Change or cancel those first.",
+            code="segment_in_use",
+        )
     session.delete(segment)
     session.flush()
     _count_edit(session)

@@ -42,7 +42,7 @@ def put_in_force(session: SiteSession, campaign: Campaign, given: Schedule, root
     if anchored is None:
         raise _fault(f"{root}.rrule", "has no occurrence to come", "no_occurrence")
     campaign.document = {**campaign.document, "schedule": anchored}
-    campaign.next_at = first_start(anchored)
+    campaign.next_at = max(first_start(anchored), now)  # a little late is in time, and lives its whole life
 
 
 def pause(session: SiteSession, campaign: Campaign, problem: str | None = None) -> None:

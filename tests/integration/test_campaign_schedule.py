@@ -187,16 +187,26 @@ def test_one_that_cannot_start_is_paused_and_says_why(shop: Shop) -> None:
     spare = shop.api.post("/v1/segments", json={"name": "All", "rule": rule}).json()["id"]
     assert shop.api.patch(f"/v1/campaigns/{other}", json={"audience": {"include": [spare]}}).status_code == 200
     shop.do(other, "schedule", DAILY)
-    assert shop.api.delete(f"/v1/segments/{shop.segment}").status_code == 204
+    with shop.db.session() as session:
+        session.sql(text("update segment set state = 'failed' where name = 'Everybody'"))
     now("2026-03-28T08:00:00Z")
     tick(shop.db)
     found = shop.api.get(f"/v1/campaigns/{campaign}").json()
     assert (found["state"], found["paused_at"]) == ("paused", "2026-03-28T08:00:00Z")
-    assert "do not exist" in found["problem"]
+    assert "“Everybody”" in found["problem"]
     assert told(shop, other)[0] == "sending"
     assert shop.api.patch(f"/v1/campaigns/{campaign}", json={"audience": {"include": [spare]}}).status_code == 200
     assert shop.do(campaign, "resume")["problem"] is None
     assert told(shop, campaign) == ("scheduled", "2026-03-29T07:00:00Z")
+
+
+def test_a_segment_that_a_campaign_waits_for_is_not_deleted(shop: Shop) -> None:
+    campaign = scheduled(shop, **DAILY)
+    answer = shop.api.delete(f"/v1/segments/{shop.segment}")
+    assert (answer.status_code, answer.json()["code"]) == (409, "segment_in_use")
+    assert "“A campaign”" in answer.json()["detail"]
+    shop.do(campaign, "cancel")
+    assert shop.api.delete(f"/v1/segments/{shop.segment}").status_code == 204
 
 
 def test_scheduling_anew_moves_it(shop: Shop) -> None:
@@ -222,7 +232,7 @@ def test_a_schedule_that_cannot_be_kept_is_refused_with_its_path(shop: Shop) -> 
 
 
 def test_a_minute_late_is_in_time(shop: Shop) -> None:
-    assert told(shop, scheduled(shop, at="2026-03-27T06:59:00Z")) == ("scheduled", "2026-03-27T06:59:00Z")
+    assert told(shop, scheduled(shop, at="2026-03-27T06:59:00Z")) == ("scheduled", EARLY)
 
 
 def test_states_that_cannot_be_scheduled_or_sent(shop: Shop) -> None:
