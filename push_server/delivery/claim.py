@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import Enum, auto
 from functools import lru_cache
 from operator import attrgetter
 from typing import Final
@@ -51,13 +50,6 @@ order by c.id
 """  # noqa: S608 - no text from outside
 
 
-class Halt(Enum):
-    """How a dispatch was stopped while its deliveries were being sent."""
-
-    PAUSED = auto()
-    CANCELLED = auto()
-
-
 @dataclass(frozen=True, slots=True)
 class Chunk:
     """Deliveries claimed together, and what they have in common."""
@@ -99,19 +91,14 @@ def claim(session: SiteSession, dispatch_id: int, ids: list[int]) -> Chunk | Non
     return Chunk(dispatch_id, dispatch.resumed_at, rows, _context(session, dispatch, [row.customer_id for row in rows]))
 
 
-def halt(session: SiteSession, dispatch_id: int, since: datetime | None) -> Halt | None:
-    """Whether a dispatch whose deliveries are being sent was stopped meanwhile, and how.
+def is_stopped(session: SiteSession, dispatch_id: int, since: datetime | None) -> bool:
+    """Whether a dispatch whose deliveries are being sent was paused or cancelled meanwhile.
 
     `since`: when it was last resumed as they were claimed. Resumed again means paused meanwhile, and maybe changed.
     """
     asked = "select paused_at, resumed_at, cancelled_at from dispatch where id = %s and site_id = %s"
     row = session.raw.execute(asked, [dispatch_id, session.site_id]).fetchone()
-    if row is None:
-        return Halt.CANCELLED
-    paused_at, resumed_at, cancelled_at = row
-    if cancelled_at is not None:
-        return Halt.CANCELLED
-    return Halt.PAUSED if paused_at is not None or resumed_at != since else None
+    return row != (None, since, None)
 
 
 def _running(session: SiteSession, dispatch_id: int) -> Dispatch | None:

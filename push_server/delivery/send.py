@@ -9,7 +9,7 @@ from typing import Final
 
 from push_server import clock, security
 from push_server.db import Database
-from push_server.delivery.claim import RENEW_AFTER, Chunk, Halt, claim, halt, look_again, renew
+from push_server.delivery.claim import RENEW_AFTER, Chunk, claim, is_stopped, look_again, renew
 from push_server.delivery.models import DeliveryState, Reason
 from push_server.delivery.prepare import Claimed, prepare
 from push_server.delivery.settle import AWAY, Settlement, decide, write
@@ -63,7 +63,7 @@ class _Sending:
         self._database, self._chunk, self._context = database, chunk, chunk.context
         self._open: dict[int, Claimed] = {row.id: row for row in chunk.rows}
         self._results: list[Settlement] = []
-        self._halt: Halt | None = None
+        self._stopped = False
         self._flushed = self._leased = self._looked = time.monotonic()
 
     def messages(self) -> Iterator[PushMessage]:
@@ -72,7 +72,7 @@ class _Sending:
             self._keep_up()
             if row.id not in self._open:
                 continue  # taken over by another worker while this one stood still
-            prepared = self._prepare(row) if self._halt is None else self._give_back(row, self._halt)
+            prepared = self._give_back(row) if self._stopped else self._prepare(row)
             if isinstance(prepared, PushMessage):
                 yield prepared
             else:
@@ -114,9 +114,7 @@ class _Sending:
             log.exception("delivery %s cannot be prepared", row.id)
             return Settlement(row.id, row.attempts, DeliveryState.FAILED, Reason.PUSH_SERVICE_ERROR)
 
-    def _give_back(self, row: Claimed, halt: Halt) -> Settlement:
-        if halt is Halt.CANCELLED:
-            return Settlement(row.id, row.attempts, DeliveryState.SUPPRESSED, Reason.CANCELLED)
+    def _give_back(self, row: Claimed) -> Settlement:
         return Settlement(row.id, row.attempts, DeliveryState.QUEUED, due_at=clock.now())
 
     def _close(self, result: Settlement) -> None:
@@ -127,7 +125,7 @@ class _Sending:
         now = time.monotonic()
         if len(self._results) >= SETTLE_AT or now - self._flushed >= SETTLE_EVERY:
             self.flush()
-        if now - self._looked >= LOOK_EVERY and self._halt is None:
+        if now - self._looked >= LOOK_EVERY and not self._stopped:
             self._looked = now
             self._look()
         if now - self._leased >= RENEW_AFTER and self._open:
@@ -139,6 +137,6 @@ class _Sending:
     def _look(self) -> None:
         try:
             with self._database.session(site_id=self._context.site_id) as session:
-                self._halt = halt(session, self._chunk.dispatch_id, self._chunk.resumed_at)
+                self._stopped = is_stopped(session, self._chunk.dispatch_id, self._chunk.resumed_at)
         except AWAY as error:  # the lease says how long one may go on
             log.warning("whether dispatch %s was stopped is not known: %s", self._chunk.dispatch_id, error)

@@ -138,10 +138,10 @@ def test_tests_go_out_whatever_the_campaign_is_at(shop: Shop, push: ScriptedPush
 
 def test_a_pause_holds_up_a_start_until_it_is_resumed(shop: Shop, push: ScriptedPush) -> None:
     shop.customer("ada", "ada")
-    campaign = shop.draft(schedule={"at": soon(60)}, ttl=30)
+    campaign = shop.draft(schedule={"at": soon(600)}, ttl=600)
     shop.do(campaign, "schedule")
     shop.do(campaign, "pause")
-    later(120)
+    later(3600)
     tick(shop.db)
     assert shop.state(campaign) == "paused"
     shop.do(campaign, "resume")  # which makes up for it, and then its life begins

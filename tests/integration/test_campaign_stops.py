@@ -115,6 +115,7 @@ def test_a_text_corrected_before_the_worker_saw_the_pause_is_the_new_one(
     assert changed.status_code == 200, changed.text
     shop.do(campaign, "resume")
     posted = end(push, sending)
+    assert posted <= 5 + IN_FLIGHT
     shop.work_until(lambda: shop.state(campaign) == "sent")
     assert push.shown() == dict.fromkeys(names, 1)
     said = [(one.notification["title"], one.headers["urgency"]) for one in push.arrived]
