@@ -26,6 +26,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.ingest_baseline import BaselineEvent
+from bench.processes import cores, cpu_us, family_cpu_us
 from push_server.db import Database, driver_url
 from push_server.embedded.postgres import EmbeddedPostgres
 from push_server.embedded.process import free_port
@@ -148,7 +149,7 @@ def _one_turn(
 ) -> None:
     argv = [sys.executable, "-m", "bench.load", each.url, key]
     argv += [str(value) for value in (each.events, SHAPES[each.events], seconds, number)]
-    api, database = _cpu_us(each.pid), server.cpu_us()
+    api, database = cpu_us(each.pid), server.cpu_us()
     done = subprocess.run(argv, capture_output=True, text=True, check=True, preexec_fn=lambda: _pin(-1))
     result = json.loads(done.stdout)
     each.taken += result["events"]
@@ -156,7 +157,7 @@ def _one_turn(
     if warm_up or not result["events"]:
         return
     each.rates.append(result["events"] / result["seconds"])
-    each.api_us.append((_cpu_us(each.pid) - api) / result["events"])
+    each.api_us.append((cpu_us(each.pid) - api) / result["events"])
     each.database_us.append((server.cpu_us() - database) / result["events"])
     each.median_ms.append(result["median_ms"])
     each.p99_ms.append(result["p99_ms"])
@@ -169,9 +170,7 @@ class _Server:
 
     def cpu_us(self) -> float:
         """CPU time of the server, with its children, living or gone."""
-        children = Path(f"/proc/{self.pid}/task/{self.pid}/children")
-        pids = [int(pid) for pid in children.read_text().split()] if children.exists() else []
-        return _cpu_us(self.pid) + sum(_cpu_us(pid) for pid in pids)
+        return family_cpu_us(self.pid)
 
 
 @contextmanager
@@ -214,18 +213,9 @@ def _environment(scratch: Path, url: str) -> dict[str, str]:
 
 
 def _pin(core: int) -> None:
-    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_setaffinity") else []
-    if len(cores) > 1:
-        os.sched_setaffinity(0, {cores[core]})
-
-
-def _cpu_us(pid: int) -> float:
-    """User and system time of a process and its waited-for children, where /proc tells."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return 0.0
-    return sum(int(ticks) for ticks in fields[11:15]) / os.sysconf("SC_CLK_TCK") * 1e6
+    allowed = cores()
+    if len(allowed) > 1:
+        os.sched_setaffinity(0, {allowed[core]})
 
 
 def _answers(url: str) -> bool:

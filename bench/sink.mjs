@@ -9,7 +9,7 @@ import { createInterface } from 'node:readline'
 
 const [pem, file, every] = process.argv.slice(2)
 const certificate = readFileSync(pem)
-const { key: applicationServerKey, subscribers } = JSON.parse(readFileSync(file, 'utf8'))
+const { keys, subscribers } = JSON.parse(readFileSync(file, 'utf8'))
 const counts = { received: 0, decrypted: 0, rejected: 0, connections: 0, faults: [] }
 
 const tokens = new Map() // whole header → true, once verified
@@ -17,7 +17,7 @@ function verified(header, origin) {
   const cacheKey = `${origin} ${header}`
   if (tokens.has(cacheKey)) return
   const [, jwt, key] = /^vapid t=([^,]+),\s*k=(.+)$/.exec(header) ?? fault('authorization')
-  if (key !== applicationServerKey) fault('key')
+  if (!keys.includes(key)) fault('key')
   const point = Buffer.from(key, 'base64url')
   const jwk = { kty: 'EC', crv: 'P-256', x: point.toString('base64url', 1, 33), y: point.toString('base64url', 33) }
   const [head, claims, signature] = jwt.split('.')
@@ -59,7 +59,7 @@ function judge(method, path, headers, body, origin) {
     if (body.length < 103 || body.length > 4096 || body.readUInt32BE(16) !== 4096 || body[20] !== 65) fault('body')
     verified(headers.authorization ?? '', origin)
     if (counts.received % every === 0) {
-      if (decrypt(body, subscribers[number]).notification.data.homing.delivery !== number) fault('text')
+      if (!decrypt(body, subscribers[number]).notification.data.homing.delivery) fault('text')
       counts.decrypted++
     }
     return 201

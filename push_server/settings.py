@@ -1,6 +1,6 @@
 """Settings from the environment (`HOMING_*`), one class, every field documented."""
 
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Annotated
 
@@ -44,7 +44,12 @@ class Settings(BaseSettings):
     backfill_timeout: float = Field(
         default=600.0, gt=0, description="Seconds that finding a segment's members in the background may take in all."
     )
-    chunk_size: int = Field(default=500, ge=1, le=5000, description="Deliveries a sending job carries.")
+    chunk_size: int = Field(
+        default=2000,
+        ge=1,
+        le=5000,
+        description="Deliveries a sending job carries: what a job costs, some 20 ms of CPU time, is a tenth of 2,000.",
+    )
 
     @field_validator("push_hosts", mode="before")
     @classmethod
@@ -78,6 +83,10 @@ class Settings(BaseSettings):
 
     def require_secret_key(self) -> bytes:
         """The secret key's bytes, or an error that says how to make one."""
+        return self._secret_bytes
+
+    @cached_property  # it signs every message
+    def _secret_bytes(self) -> bytes:
         key = self.secret_key.get_secret_value() if self.secret_key else ""
         if len(key) < 32:
             raise StartupError(

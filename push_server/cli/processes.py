@@ -91,8 +91,10 @@ def serve(
 def worker() -> None:
     """Run one worker: it plans and sends."""
     prepare("worker")
+    from push_server.garbage import collect_rarely
     from push_server.worker import run
 
+    collect_rarely()
     run()
 
 

@@ -42,7 +42,8 @@ with free as materialized (
 )
 select c.id, c.customer_id, c.subscription_id, c.variant, c.attempts, c.retries, {expires_at("c", "r")} as expires_at,
        s.endpoint, s.p256dh, s.auth, s.vapid_key_id, s.state as subscription_state, s.customer_id as owner,
-       s.snoozed_until, p.external_id, p.anonymous_id, p.attributes, p.time_zone
+       s.snoozed_until, p.external_id, p.anonymous_id,
+       case when %(personal)s then p.attributes end as attributes, p.time_zone
 from claimed c join dispatch r on r.id = %(dispatch)s
 left join subscription s on s.id = c.subscription_id and s.site_id = %(site)s
 left join customer p on p.id = c.customer_id and p.site_id = %(site)s
@@ -79,16 +80,27 @@ def claim(session: SiteSession, dispatch_id: int, ids: list[int]) -> Chunk | Non
     dispatch = _running(session, dispatch_id)
     if dispatch is None:
         return None
+    message = Message(**dispatch.message)  # type: ignore[arg-type]
+    composers = [Composer(notification, settings().public_url) for notification in message.notifications]
     now = clock.now()
+    asked = {
+        "ids": ids,
+        "dispatch": dispatch_id,
+        "site": dispatch.site_id,
+        "now": now,
+        "until": now + LEASE,
+        "personal": not all(composer.is_static for composer in composers),
+    }
     with session.raw.cursor(row_factory=class_row(Claimed)) as cursor:
         rows = cursor.execute(
             _CLAIM,
-            {"ids": ids, "dispatch": dispatch_id, "site": dispatch.site_id, "now": now, "until": now + LEASE},
+            asked,
             prepare=False,  # a plan that is kept was made while the table was smaller
         ).fetchall()
     if not rows:
         return None
-    return Chunk(dispatch_id, dispatch.resumed_at, rows, _context(session, dispatch, [row.customer_id for row in rows]))
+    context = _context(session, dispatch, message, composers, [row.customer_id for row in rows])
+    return Chunk(dispatch_id, dispatch.resumed_at, rows, context)
 
 
 def is_stopped(session: SiteSession, dispatch_id: int, since: datetime | None) -> bool:
@@ -140,17 +152,17 @@ def renew(session: SiteSession, rows: Iterable[Claimed]) -> set[int]:
     return {id for (id,) in renewed}
 
 
-def _context(session: SiteSession, dispatch: Dispatch, customers: list[int]) -> Context:
+def _context(
+    session: SiteSession, dispatch: Dispatch, message: Message, composers: list[Composer], customers: list[int]
+) -> Context:
     site = session.exec(select(Site).where(Site.id == dispatch.site_id)).one()
-    message = Message(**dispatch.message)  # type: ignore[arg-type]
     products = guarded_products(session, message.in_stock)
     keys = session.exec(select(VapidKey)).all()
-    api = settings().public_url
     return Context(
         site_id=dispatch.site_id,
         contact=site.contact,
         message=message,
-        composers=[Composer(notification, api) for notification in message.notifications],
+        composers=composers,
         common=common_variables(site, products),
         in_stock=all_in_stock(products, message.in_stock),
         are_lowest=not message.lowest_price_30d or are_lowest(session, message.in_stock),

@@ -114,22 +114,21 @@ def encode(payload: Mapping[str, Any]) -> bytes:
 
 
 class Composer:
-    """Makes the payloads of one variant; where no text has a variable, all of it but two names is made once."""
+    """Makes the payloads of one variant; where no text has a variable (`is_static`), all but two names is made once."""
 
     def __init__(self, notification: dict[str, Any], api: str) -> None:
         self._notification, self._api = notification, api
-        self._parts: list[bytes] | None = None
         self._faults: list[TextFault] = []
-        if _all_static(notification):
+        self.is_static = _all_static(notification)
+        if self.is_static:
             filled, self._faults = fill_in(notification, {})
-            body = encode(document(filled, _TOKEN, _NAME, api))
-            self._parts = re.split(b'("\\\\u0000(?:token|name)")', body)
+            body = encode(document(filled, _TOKEN, _NAME, api)).replace(b"%", b"%%")
+            self._form = re.sub(b'"\\\\u0000(token|name)"', rb'"%(\1)b"', body)
 
     def compose(self, variables: Mapping[str, object], token: str, name: str) -> tuple[bytes, list[TextFault]]:
         """The payload's bytes; with any fault they must not be sent."""
-        if self._parts is not None:
-            names = {b'"\\u0000token"': f'"{token}"'.encode(), b'"\\u0000name"': f'"{name}"'.encode()}
-            return b"".join(names.get(part, part) for part in self._parts), self._faults
+        if self.is_static:
+            return self._form % {b"token": token.encode(), b"name": name.encode()}, self._faults
         filled, faults = fill_in(self._notification, variables)
         return (b"", faults) if faults else (encode(document(filled, token, name, self._api)), faults)
 

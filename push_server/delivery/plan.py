@@ -26,7 +26,7 @@ from push_server.settings import settings
 
 log = logging.getLogger(__name__)
 
-CHUNKS_A_PAGE: Final = 10
+CHUNKS_A_PAGE: Final = 5
 LOOK_AGAIN: Final = timedelta(seconds=1)
 """How long a dispatch waits at a time while members of its segments are being found."""
 SWEEP_AFTER: Final = timedelta(seconds=20)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from msgspec import Struct
+
 from push_server import errors
 from push_server.delivery import token
 from push_server.delivery.local import QuietHours
@@ -20,11 +22,11 @@ from push_server.webpush.message import PushMessage
 from push_server.webpush.vapid import KeyPair, authorization
 
 
-@dataclass(frozen=True, slots=True)
-class Claimed:
+class Claimed(Struct, frozen=True, gc=False):
     """A delivery under our lease, with its subscription and customer as they are at this moment.
 
-    `owner`: the customer whom the subscription belongs to now; `auth` sealed. All None when the rows are gone.
+    `owner`: the customer whom the subscription belongs to now; `auth` sealed. All None when the rows are gone, and
+    `attributes` also where no text of the message has a variable. A struct, since it is made once for each message.
     """
 
     id: int
@@ -85,9 +87,9 @@ def prepare(row: Claimed, context: Context, auth: bytes, now: datetime) -> PushM
     assert row.p256dh is not None
     assert row.vapid_key_id is not None
     name = token.stable_name(row.id)
-    person = customer_variables(row.external_id, row.anonymous_id, row.attributes, row.time_zone)
-    variables = {**context.common, "customer": person, "points": context.points.get(row.customer_id, {})}
-    body, faults = context.composers[row.variant].compose(variables, token.issue(row.id, context.site_id), name)
+    composer = context.composers[row.variant]
+    variables = {} if composer.is_static else _variables(row, context)
+    body, faults = composer.compose(variables, token.issue(row.id, context.site_id), name)
     if faults:
         return _end(row, DeliveryState.SUPPRESSED, Reason.RENDER_ERROR)
     if len(body) > MAX_PLAINTEXT:
@@ -111,6 +113,11 @@ def prepare(row: Claimed, context: Context, auth: bytes, now: datetime) -> PushM
 def remaining_ttl(ttl: int, expires_at: datetime, now: datetime) -> int:
     """Seconds that the push service may keep the message: what is left of its life."""
     return max(0, min(ttl, math.ceil((expires_at - now).total_seconds())))
+
+
+def _variables(row: Claimed, context: Context) -> dict[str, Any]:
+    person = customer_variables(row.external_id, row.anonymous_id, row.attributes, row.time_zone)
+    return {**context.common, "customer": person, "points": context.points.get(row.customer_id, {})}
 
 
 def _untrue(row: Claimed, context: Context, now: datetime) -> Settlement | None:

@@ -257,7 +257,7 @@ class _Request:
                 error = f"{self._private} is no public address"
             return PushResponse(self._ref, None, error=error or "no answer")
         if status < 300:
-            return PushResponse(self._ref, status, location=self._header(b"location:"))
+            return PushResponse(self._ref, status)
         retry_after = self._header(b"retry-after:")
         return PushResponse(
             self._ref,

@@ -29,14 +29,13 @@ class PushMessage:
 @dataclass(frozen=True, slots=True)
 class PushResponse:
     """The answer to one message. `status` None: there was none, and `error` says why; with a refusing status, `error`
-    holds the beginning of the response's body. `retry_after` in seconds; `location`: the message's own URL.
+    holds the beginning of the response's body. `retry_after` in seconds.
     """
 
     ref: int
     status: int | None
     retry_after: float | None = None
     error: str | None = None
-    location: str | None = None
 
 
 def headers(message: PushMessage) -> list[str]:

@@ -214,14 +214,14 @@ def test_a_planner_that_died_is_replaced_where_it_was(
     shop: Shop, push: ScriptedPush, db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = shop.crowd(25)
-    monkeypatch.setenv("HOMING_CHUNK_SIZE", "1")  # so a page is ten customers
+    monkeypatch.setenv("HOMING_CHUNK_SIZE", "1")  # so a page is five customers
     settings.cache_clear()
     campaign = shop.start()
     with db.session(site_id=shop.site_id) as session:
         dispatch = session.get_one(service.Dispatch, 1)
         plan._plan_page(session, dispatch)
     lose_redis()
-    assert shop.report(campaign)["audience"] == 10
+    assert shop.report(campaign)["audience"] == 5
     later(21)
     shop.work_until(lambda: shop.state(campaign) == "sent")
     assert shop.report(campaign)["audience"] == 25

@@ -41,7 +41,7 @@ def shop(db: Database, push: ScriptedPush) -> Shop:
 
 
 def test_chunks_are_split_until_the_row_that_kills_is_alone() -> None:
-    assert [chunk_size(lapses) for lapses in range(MAX_LAPSES)] == [500, 500, 31, 1, 1]
+    assert [chunk_size(lapses) for lapses in range(MAX_LAPSES)] == [2000, 2000, 31, 1, 1]
 
 
 def test_a_row_that_kills_its_worker_takes_none_with_it(

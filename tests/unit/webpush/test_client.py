@@ -48,7 +48,7 @@ def only(answers: Iterator[PushResponse]) -> PushResponse:
 
 def test_what_arrives_is_what_rfc_8030_asks_for(sink: Http2Sink, client: PushClient) -> None:
     answer = only(client.send([message(sink.url("/ok/../1?x=%2f..%2f"), ref=7)]))
-    assert answer == PushResponse(7, 201, location="/message/ok/../1?x=%2f..%2f")
+    assert answer == PushResponse(7, 201)
     (received,) = sink.received
     assert received.body == b"\x00body\xff"
     assert received.path == "/ok/../1?x=%2f..%2f"
