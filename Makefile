@@ -8,7 +8,7 @@ ARGS ?=
 SDK_SOURCES := $(wildcard sdk_js/package-lock.json sdk_js/build.mjs sdk_js/src/*/*.ts)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test nightly soak lint bench setup browsers lock sdk migration clean
+.PHONY: help demo test nightly soak faults lint bench setup browsers lock sdk migration clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -25,6 +25,9 @@ nightly: $(VENV)/.dev ## rules of segments: 20,000 drawn anew, judged by every e
 
 soak: $(VENV)/.dev ## kill the processes of a shop at work for minutes, then judge its segments (ARGS="--minutes 30")
 	$(BIN)/python -W ignore -m tests.soak $(ARGS)
+
+faults: $(VENV)/.dev ## break everything around campaigns while they are sent, then judge them (ARGS="--times 20")
+	$(BIN)/python -W ignore -m tests.faults $(ARGS)
 
 lint: $(VENV)/.dev ## ruff, mypy strict, import layers, TypeScript
 	$(BIN)/ruff check .

@@ -10,7 +10,7 @@ While it is up, HOMING_* of this process name what was started, so that `databas
 import http.client
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Self
 
@@ -23,10 +23,19 @@ from push_server.supervisor import Child, Supervisor
 
 API, WORKERS = 1, 2
 """Stages: workers end first, then the API, then the servers."""
+PROGRAM = (
+    sys.executable,
+    "-P",
+    "-m",
+    "push_server",
+)  # -P: no module of the working directory stands in for one of ours
 
 
 class Stack:
-    """One machine's Homing. `variables` go into the environment of its processes; `quiet`: they log to HOME/log."""
+    """One machine's Homing. `variables` go into the environment of its processes; `quiet`: they log to HOME/log.
+
+    `program`: what a process runs, before the name of its part; for who starts ours by a clock of his own.
+    """
 
     def __init__(
         self,
@@ -37,6 +46,7 @@ class Stack:
         workers: int = 2,
         variables: Mapping[str, str] | None = None,
         quiet: bool = False,
+        program: Sequence[str] = PROGRAM,
     ) -> None:
         self.home = home
         self.host = host
@@ -44,6 +54,7 @@ class Stack:
         self.workers = workers
         self.variables = variables or {}
         self.quiet = quiet
+        self.program = program
         self.supervisor = Supervisor(self._write_down)
         self._running = Running(os.getpid())
         self._undo = ExitStack()
@@ -108,8 +119,7 @@ class Stack:
         ready: Callable[[], bool] | None = None,
         pass_fds: tuple[int, ...] = (),
     ) -> None:
-        # -P: a module of the working directory must not stand in for one of ours
-        command = Command([sys.executable, "-P", "-m", "push_server", *arguments])
+        command = Command([*self.program, *arguments])
         log = self.home.log(name) if self.quiet else None
         self.supervisor.add(Child(name, command, stage, ready, log=log, pass_fds=pass_fds), wait=False)
 

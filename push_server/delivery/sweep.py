@@ -20,6 +20,7 @@ from push_server.db import Database, SiteSession
 from push_server.delivery.models import expires_at
 from push_server.delivery.plan import SWEEP_AFTER
 from push_server.delivery.service import PLAN_AGAIN, PLAN_JOB, enqueue_sending
+from push_server.delivery.set_back import catch_up
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +67,7 @@ _LOST = _DUE.format(
 
 def sweep(database: Database) -> None:
     """One sweep over all sites."""
+    catch_up(database)
     now = clock.now()
     with database.session() as session:
         _restart_planners(session, now)

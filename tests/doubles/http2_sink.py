@@ -91,6 +91,7 @@ class Http2Sink:
         self.most_under_way = 0
         self.most_on_one_connection = 0
         self.gate_opens_at = 1
+        self.latency = 0.0  # seconds that each answer takes
         self.closed: set[int] = set()
         self._refused: set[str] = set()
         self._ready = threading.Event()
@@ -203,6 +204,8 @@ class Http2Sink:
         _, kind, *rest = path.split("/", 2)
         if kind == "hang":
             return
+        if self.latency:
+            await asyncio.sleep(self.latency)
         if kind == "gate":
             await self._gate.wait()
         if kind == "status":

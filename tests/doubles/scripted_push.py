@@ -6,12 +6,8 @@ from collections import Counter, defaultdict, deque
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
-from typing import Any
 
-from push_server import clock
-from push_server.demo.browsers import Browser
-from push_server.demo.push_service import check_push
-from push_server.security import unb64url
+from tests.doubles.arrivals import Arrivals
 
 
 @dataclass(frozen=True)
@@ -23,37 +19,19 @@ class Answer:
     reset: bool = False
 
 
-@dataclass(frozen=True)
-class Arrived:
-    """A push request that was answered 201, decrypted."""
-
-    token: str
-    headers: dict[str, str]
-    payload: dict[str, Any]
-
-    @property
-    def notification(self) -> dict[str, Any]:
-        """What the browser shows."""
-        shown: dict[str, Any] = self.payload["notification"]
-        return shown
-
-
-class ScriptedPush:
+class ScriptedPush(Arrivals):
     """`script[token]` holds the answers to come for one subscription; after them, and for the others, 201.
 
     Once `hold_after` messages have arrived, every further request waits for `release`.
     """
 
     def __init__(self) -> None:
-        self.browsers: dict[str, Browser] = {}
+        super().__init__()
         self.script: dict[str, deque[Answer]] = defaultdict(deque)
-        self.arrived: list[Arrived] = []
         self.asked: Counter[str] = Counter()
-        self.refused: list[str] = []
         self.hold_after: int | None = None
         self.waiting = threading.Semaphore(0)
         self.release = threading.Event()
-        self._lock = threading.Lock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._server.daemon_threads = True
         self.origin = f"http://127.0.0.1:{self._server.server_port}"
@@ -69,38 +47,19 @@ class ScriptedPush:
         self._thread.join()
         self._server.server_close()
 
-    def browser(self, token: str, vapid_public_key: str) -> Browser:
-        """A browser that subscribes here."""
-        self.browsers[token] = Browser.create(token, vapid_public_key)
-        return self.browsers[token]
-
-    def shown(self) -> Counter[str]:
-        """How often a message arrived, by token."""
-        return Counter(one.token for one in self.arrived)
-
     def answer(self, token: str, headers: dict[str, str], body: bytes) -> Answer:
         """What to say to a request; one that no push service would take is refused with 400."""
-        browser = self.browsers[token]
         with self._lock:
             self.asked[token] += 1
             answer = self.script[token].popleft() if self.script[token] else Answer()
-        rejection = check_push(
-            headers,
-            body,
-            origin=self.origin,
-            application_server_key=unb64url(browser.application_server_key),
-            now=clock.now(),  # its clock goes with the test's
-        )
-        payload = browser.open(body)
-        if rejection is not None or payload is None:
-            self.refused.append(f"{token}: {rejection}")
+        arrived = self.read(self.origin, token, headers, body)
+        if arrived is None:
             return Answer(400)
         if self.hold_after is not None and len(self.arrived) >= self.hold_after:
             self.waiting.release()
             self.release.wait(30)
         if answer.status == 201 and not answer.reset:
-            with self._lock:
-                self.arrived.append(Arrived(token, headers, payload))
+            self.arrived.append(arrived)
         return answer
 
 

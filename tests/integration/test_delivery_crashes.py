@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,8 +18,8 @@ from push_server.delivery.claim import LEASE, Chunk, claim, renew
 from push_server.delivery.models import DeliveryState, Reason
 from push_server.delivery.service import SEND_JOB
 from push_server.delivery.settle import Settlement, write
-from tests.doubles.scripted_push import ScriptedPush
-from tests.integration.sending import Shop, later, push_service, tick, work
+from tests.doubles.scripted_push import Answer, ScriptedPush
+from tests.integration.sending import Shop, later, lose_redis, push_service, tick, work
 
 
 @pytest.fixture
@@ -143,6 +144,29 @@ def test_a_lease_that_is_renewed_holds(shop: Shop) -> None:
         assert claim(session, 1, ids[:1]) is not None
     with shop.db.session(site_id=shop.site_id) as session:
         assert renew(session, chunk.rows) == set(ids[1:])
+
+
+def test_a_clock_that_is_set_back_holds_up_nothing(shop: Shop, push: ScriptedPush) -> None:
+    """A planner that died, deliveries whose worker died, others whose jobs are lost, and a retry."""
+    names = shop.crowd(4)
+    tick(shop.db)
+    campaign = shop.start()
+    work("plan")
+    with shop.db.session() as session:
+        ids = [row[0] for row in session.raw.execute("select id from delivery where state = 'queued' order by id")]
+        claim(session, 1, ids[:1])
+    lose_redis()
+    queue.push(queue.SEND, SEND_JOB, {"dispatch_id": 1, "ids": ids[3:]})
+    push.script.update({name: deque([Answer(429, retry_after=600)]) for name in names})
+    work()
+    push.script.clear()
+    assert shop.states(campaign) == {"queued": 2, "sending": 1, "retry": 1}
+    unplanned = shop.start()
+    lose_redis()
+    later(-3600)
+    tick(shop.db)
+    shop.work_until(lambda: shop.state(campaign) == shop.state(unplanned) == "sent")
+    assert shop.states(campaign) == shop.states(unplanned) == {"accepted": 4}
 
 
 def test_a_subscription_that_the_service_retires_is_ended_once(shop: Shop, push: ScriptedPush) -> None:

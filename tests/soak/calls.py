@@ -61,6 +61,10 @@ class Client:
                 raise TimeoutError(f"{method} {path} was not answered for {PATIENCE:.0f} s")
             time.sleep(0.1)
 
+    def get(self, path: str, **more: Any) -> httpx.Response:
+        """As httpx has it."""
+        return self.request("GET", path, **more)
+
     def delete(self, path: str, **more: Any) -> httpx.Response:
         """As httpx has it."""
         return self.request("DELETE", path, **more)
