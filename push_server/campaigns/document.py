@@ -14,9 +14,11 @@ from push_server.delivery.message import LINK, Message
 from push_server.delivery.templates import TemplateFault, check, is_static
 from push_server.errors import Fault
 from push_server.fields import Body, Id, Name, json_faults, storable
+from push_server.sites.caps import MARKETING, MessageClass
 from push_server.webpush.message import MAX_TTL
 
 DEFAULT_TTL: Final = 86_400
+DEFAULT_PRIORITY: Final = 500
 MAX_DATA: Final = 3_500
 """Bytes of `data` as JSON; a push message holds under 4,000."""
 
@@ -144,7 +146,10 @@ class CampaignIn(Body):
     schedule: Schedule | None = None
     quiet_hours: Literal["defer", "drop", "ignore"] = "defer"
     cap: Literal["respect", "ignore"] = "respect"
-    priority: int | None = Field(default=None, ge=0, le=1000)
+    message_class: MessageClass = Field(
+        default=MARKETING, description="what caps count by; `transactional` passes caps and quiet hours"
+    )
+    priority: int | None = Field(default=None, ge=0, le=1000, description="higher is more important; 500 if left out")
     throttle_per_minute: int | None = Field(
         default=None, ge=1, le=1_000_000, description="deliveries that become due in a minute"
     )
@@ -182,6 +187,9 @@ def message_of(document: dict[str, Any]) -> Message:
         local_time=document.get("schedule", {}).get("local_time"),
         throttle_per_minute=document.get("throttle_per_minute"),
         quiet_hours=document["quiet_hours"],
+        message_class=document.get("message_class", MARKETING),
+        cap=document["cap"],
+        priority=document.get("priority", DEFAULT_PRIORITY),
     )
 
 

@@ -1,16 +1,17 @@
 """What the campaign paths take and give besides the document."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field, GetJsonSchemaHandler, RootModel
 
 from push_server import clock
-from push_server.campaigns.document import Audience, CampaignIn
+from push_server.campaigns.document import Audience, CampaignIn, message_of
 from push_server.campaigns.models import Campaign, CampaignState
 from push_server.campaigns.preview import Preview
 from push_server.fields import Body, Id
 from push_server.http import Page
+from push_server.sites.caps import MARKETING
 
 
 class CampaignOut(BaseModel):
@@ -27,6 +28,8 @@ class CampaignOut(BaseModel):
     topic: str | None = None
     quiet_hours: str
     cap: str
+    message_class: str = MARKETING
+    passes: list[Literal["caps", "quiet_hours"]] = Field(description="what does not hold it up")
     priority: int | None = None
     throttle_per_minute: int | None = None
     guards: dict[str, Any] | None = None
@@ -45,6 +48,7 @@ class CampaignOut(BaseModel):
         document: dict[str, Any] = campaign.document
         return cls(
             **document,
+            passes=message_of(document).passes,
             id=str(campaign.public_id),
             name=campaign.name,
             state=CampaignState(campaign.state),

@@ -13,6 +13,7 @@ from sqlmodel import col, select
 from push_server import clock, security
 from push_server.db import SiteSession
 from push_server.delivery.audience import freshen, left
+from push_server.delivery.caps import keep_caps, lock_caps
 from push_server.delivery.guards import are_lowest, bought
 from push_server.delivery.message import Composer, Message, names
 from push_server.delivery.models import Dispatch, expires_at
@@ -20,6 +21,7 @@ from push_server.delivery.prepare import Claimed, Context
 from push_server.delivery.timing import quiet_hours
 from push_server.delivery.variables import all_in_stock, common_variables, guarded_products, points_variables
 from push_server.settings import settings
+from push_server.sites.caps import Cap, caps_of
 from push_server.sites.models import Site, VapidKey
 from push_server.webpush.vapid import KeyPair
 
@@ -82,7 +84,7 @@ def claim(session: SiteSession, dispatch_id: int, ids: list[int]) -> Chunk | Non
         return None
     message = Message(**dispatch.message)  # type: ignore[arg-type]
     composers = [Composer(notification, settings().public_url) for notification in message.notifications]
-    now = clock.now()
+    now, caps = clock.now(), _caps(session, dispatch)
     asked = {
         "ids": ids,
         "dispatch": dispatch_id,
@@ -91,16 +93,28 @@ def claim(session: SiteSession, dispatch_id: int, ids: list[int]) -> Chunk | Non
         "until": now + LEASE,
         "personal": not all(composer.is_static for composer in composers),
     }
+    if caps:
+        lock_caps(session)
     with session.raw.cursor(row_factory=class_row(Claimed)) as cursor:
         rows = cursor.execute(
             _CLAIM,
             asked,
             prepare=False,  # a plan that is kept was made while the table was smaller
         ).fetchall()
+    if rows and caps:
+        rows = keep_caps(session, caps, dispatch, rows, now)
     if not rows:
         return None
     context = _context(session, dispatch, message, composers, [row.customer_id for row in rows])
     return Chunk(dispatch_id, dispatch.resumed_at, rows, context)
+
+
+def _caps(session: SiteSession, dispatch: Dispatch) -> list[Cap]:
+    """The site's caps that limit the dispatch's messages."""
+    if dispatch.is_test or dispatch.priority is None:
+        return []
+    site = session.exec(select(Site).where(Site.id == dispatch.site_id)).one()
+    return [cap for cap in caps_of(site) if cap.concerns(dispatch.message_class)]
 
 
 def is_stopped(session: SiteSession, dispatch_id: int, since: datetime | None) -> bool:

@@ -91,7 +91,8 @@ def replace_message(session: SiteSession, campaign_id: int, message: dict[str, A
     """What is not sent yet goes out with this message instead, and lives as long as that says."""
     for dispatch in _open(session, campaign_id):
         assert dispatch.created_at is not None
-        dispatch.message = message
+        dispatch.message, dispatch.message_class = message, message["message_class"]
+        dispatch.priority = Message(**message).rank
         dispatch.expires_at = dispatch.created_at + timedelta(seconds=message["ttl"] or INSTANT_WINDOW)
         session.add(dispatch)
 

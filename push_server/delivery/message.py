@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from push_server.delivery.templates import TemplateFault, is_static, reads, render
+from push_server.sites.caps import MARKETING, TRANSACTIONAL
 
 WEB_PUSH: Final = 8030
 LINK = re.compile(r"https?://[^\s/?#@]+(?:[/?#]\S*)?", re.IGNORECASE)
@@ -43,8 +44,22 @@ class Message:
     local_time: str | None = None
     throttle_per_minute: int | None = None
     quiet_hours: str = "defer"
+    message_class: str = MARKETING
+    cap: str = "respect"
+    priority: int = 500
     customer_ids: list[int] | None = None
     variant: int | None = None
+
+    @property
+    def passes(self) -> list[Literal["caps", "quiet_hours"]]:
+        """What does not hold it up."""
+        both: dict[Literal["caps", "quiet_hours"], str] = {"caps": self.cap, "quiet_hours": self.quiet_hours}
+        return [name for name, kept in both.items() if kept == "ignore" or self.message_class == TRANSACTIONAL]
+
+    @property
+    def rank(self) -> int | None:
+        """Its priority among messages that frequency caps limit, or None where they do not limit it."""
+        return None if "caps" in self.passes else self.priority
 
     def as_document(self) -> dict[str, Any]:
         """As it is stored with the dispatch."""

@@ -21,6 +21,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlmodel import Field, SQLModel
 
 from push_server.db import Instant, SiteScoped, instant_field
+from push_server.sites.caps import MARKETING
 
 
 class DispatchState(StrEnum):
@@ -83,6 +84,10 @@ class Dispatch(SiteScoped, table=True):
     message: dict[str, object] = Field(
         sa_type=JSONB, description="variants, ttl, urgency, topic, guards, holdout_percent"
     )
+    message_class: str = MARKETING
+    priority: int | None = Field(
+        default=None, sa_type=SmallInteger, description="among messages that caps limit; null: they do not limit it"
+    )
     planned_to: int | None = Field(default=None, sa_type=BigInteger, description="keyset checkpoint: last customer id")
     slots: list[list[int]] = Field(default_factory=list, sa_type=JSONB, description="taken places, see slots.py")
     created_at: datetime | None = instant_field(default=None, sa_column_kwargs={"server_default": func.now()})
@@ -132,7 +137,7 @@ delivery = Table(
     Index("delivery_of_dispatch", "dispatch_id", "id"),
     Index("delivery_queued", "dispatch_id", "due_at", postgresql_where=text("state = 'queued'")),
     Index("delivery_due", "dispatch_id", "due_at", postgresql_where=text("state in ('sending', 'retry')")),
-    Index("delivery_of_customer", "customer_id"),
+    Index("delivery_of_customer", "customer_id", "accepted_at"),
 )
 
 receipt = Table(

@@ -5,6 +5,7 @@ from typing import Any
 
 from push_server import clock, queue
 from push_server.db import SiteSession
+from push_server.delivery.message import Message
 from push_server.delivery.models import Dispatch
 from push_server.settings import settings
 
@@ -46,6 +47,8 @@ def dispatch(
         message=message,
         created_at=at,
         due_at=now + PLAN_AGAIN,
+        message_class=message["message_class"],
+        priority=Message(**message).rank,
         expires_at=at + timedelta(seconds=message["ttl"] or INSTANT_WINDOW),
     )
     session.add(row)

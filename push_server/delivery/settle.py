@@ -88,7 +88,7 @@ def write(database: Database, site_id: int, settlements: Sequence[Settlement]) -
     for attempt in range(1, WRITE_TRIES + 1):
         try:
             with database.session(site_id=site_id) as session:
-                _write(session, settlements)
+                write_within(session, settlements)
             return
         except AWAY as error:
             if attempt == WRITE_TRIES:
@@ -97,7 +97,8 @@ def write(database: Database, site_id: int, settlements: Sequence[Settlement]) -
             time.sleep(min(0.1 * 2**attempt, 5.0))
 
 
-def _write(session: SiteSession, settlements: Sequence[Settlement]) -> None:
+def write_within(session: SiteSession, settlements: Sequence[Settlement]) -> None:
+    """The same in a transaction that there is."""
     now = clock.now()
     settlements = sorted(settlements, key=attrgetter("delivery_id"))  # one order for all who lock deliveries
     # A merge moves deliveries, then subscriptions, holding this lock exclusively: so the two never deadlock.

@@ -25,7 +25,7 @@ def is_timed(message: Message) -> bool:
 def quiet_hours(site: Site, message: Message, *, is_test: bool) -> QuietHours | None:
     """The hours that the message keeps: none for a test, and none where it ignores them."""
     found = quiet_hours_of(site)
-    return None if found is None or is_test or message.quiet_hours == "ignore" else QuietHours(*found)
+    return None if found is None or is_test or "quiet_hours" in message.passes else QuietHours(*found)
 
 
 def plan_times(session: SiteSession, dispatch: Dispatch, message: Message, ids: Sequence[int]) -> None:

@@ -8,8 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from push_server import clock, http, security
 from push_server.fields import Body, Name
 from push_server.http import session_of
-from push_server.sites import quiet_hours, service
+from push_server.sites import caps, quiet_hours, service
 from push_server.sites.access import Principal, require
+from push_server.sites.caps import CapIn
 from push_server.sites.models import Scope, Site
 from push_server.sites.quiet_hours import QuietHoursIn
 from push_server.sites.retention import MOST_NAMES, change_retention, retention_of
@@ -64,6 +65,7 @@ class SitePatch(Body):
                 "prompt": {"title": "Shall we tell you of price drops?", "accept": "Yes, please", "decline": "No"},
                 "retention": {"default": None, "events": {"Product Viewed": "400d"}},
                 "quiet_hours": {"from": "21:00", "to": "08:00"},
+                "caps": [{"limit": 3, "within": "7d"}],
             }
         }
     )
@@ -78,6 +80,9 @@ class SitePatch(Body):
     prompt: Prompt | None = Field(default=None, description="null puts the SDK's own texts back")
     retention: RetentionIn | None = Field(default=None, description="null: events are kept for ever")
     quiet_hours: QuietHoursIn | None = Field(default=None, description="null: there are none")
+    caps: list[CapIn] | None = Field(
+        default=None, max_length=10, description="all of them together; each holds. null: there are none"
+    )
 
 
 class SiteOut(BaseModel):
@@ -96,6 +101,7 @@ class SiteOut(BaseModel):
     prompt: dict[str, str | None]
     retention: RetentionOut
     quiet_hours: dict[str, str] | None
+    caps: list[CapIn]
     created_at: str
 
 
@@ -132,7 +138,9 @@ def patch_site(body: SitePatch, request: Request, principal: Writer) -> SiteOut:
     if "quiet_hours" in given:
         hours = body.quiet_hours.model_dump(by_alias=True) if body.quiet_hours else None
         site.settings = {**site.settings, quiet_hours.SETTING: hours}
-    columns = {name: value for name, value in given.items() if name not in ("prompt", "quiet_hours")}
+    if "caps" in given:
+        site.settings = {**site.settings, caps.SETTING: [cap.model_dump() for cap in body.caps or []]}
+    columns = {name: value for name, value in given.items() if name not in ("prompt", "quiet_hours", "caps")}
     service.change_site(site, columns)
     session.add(site)
     session.flush()
@@ -167,6 +175,7 @@ def _out(request: Request, site: Site) -> SiteOut:
         prompt=_prompt(site),
         retention=RetentionOut(**retention_of(site).written()),
         quiet_hours=site.settings.get(quiet_hours.SETTING),
+        caps=site.settings.get(caps.SETTING) or [],
         created_at=clock.rfc3339(site.created_at),
         **site.model_dump(
             include={

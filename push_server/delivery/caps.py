@@ -1,0 +1,135 @@
+"""Frequency caps: whether a customer may get one more message, and whether a more important one comes first.
+
+It is decided while deliveries are claimed, in the claim's transaction and one claim of a site after the other, so that
+no two of them take the same place. A claimed delivery has its place until it has come to its end, and keeps it when it
+was accepted.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum, auto
+from typing import Final
+
+from psycopg.rows import class_row
+
+from push_server.db import SiteSession
+from push_server.delivery.models import DeliveryState, Dispatch, Reason
+from push_server.delivery.prepare import Claimed
+from push_server.delivery.settle import Settlement, write_within
+from push_server.sites.caps import Cap
+
+LOOK_AHEAD: Final = timedelta(days=1)
+"""A more important message that is planned for later than this is not waited for."""
+WAIT: Final = timedelta(seconds=10)
+"""After which a message looks again whether a more important one has gone."""
+_LOCK: Final = 11 << 56  # apart from other advisory locks
+
+
+class Place(Enum):
+    """Whether there is room for a message."""
+
+    FREE = auto()
+    AWAITED = auto()  # by a more important one that has not gone yet
+    TAKEN = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Other:
+    """Another message to the customer. `priority` None: caps do not limit it. `sent_at`: None while it is under way.
+
+    `waits`: it is planned and not under way yet; the sweeper looks at it at `due_at`.
+    """
+
+    customer_id: int
+    dispatch_id: int
+    message_class: str
+    priority: int | None
+    sent_at: datetime | None
+    waits: bool
+    due_at: datetime | None
+
+
+def place(caps: Sequence[Cap], dispatch: Dispatch, others: Sequence[Other], now: datetime) -> Place:
+    """Whether the dispatch's message may go to a customer who got, gets, or is to get these others.
+
+    Of messages of equal priority the one that was started first is the more important.
+    """
+    assert dispatch.priority is not None
+    found, mine = Place.FREE, (-dispatch.priority, dispatch.id or 0)
+    for cap in caps:
+        if not cap.concerns(dispatch.message_class):
+            continue
+        counted = [other for other in others if cap.concerns(other.message_class)]
+        since = now - cap.within
+        taken = sum(not other.waits and (other.sent_at is None or other.sent_at > since) for other in counted)
+        ahead = sum(
+            other.waits and other.priority is not None and (-other.priority, other.dispatch_id) < mine
+            for other in counted
+        )
+        if taken >= cap.limit:
+            return Place.TAKEN
+        if taken + ahead >= cap.limit:
+            found = Place.AWAITED
+    return found
+
+
+def keep_caps(
+    session: SiteSession, caps: Sequence[Cap], dispatch: Dispatch, rows: Sequence[Claimed], now: datetime
+) -> list[Claimed]:
+    """Those of the claimed deliveries that may go; the others are ended, or wait. `lock_caps` was called before."""
+    others, own = _others(session, caps, dispatch, rows, now)
+    allowed, settled = list[Claimed](), list[Settlement]()
+    for row in rows:
+        found = others.get(row.customer_id, [])
+        where = Place.FREE if row.customer_id in own else place(caps, dispatch, found, now)
+        if where is Place.FREE:
+            allowed.append(row)
+            continue
+        until = max([now + WAIT, *sorted(each.due_at for each in found if each.waits and each.due_at)[:1]])
+        if where is Place.TAKEN or until >= row.expires_at:
+            settled.append(Settlement(row.id, row.attempts, DeliveryState.SUPPRESSED, Reason.CAPPED))
+        else:
+            settled.append(Settlement(row.id, row.attempts, DeliveryState.QUEUED, due_at=until))
+    write_within(session, settled)
+    return allowed
+
+
+def lock_caps(session: SiteSession) -> None:
+    """Until the transaction ends nobody else claims a delivery of the site that caps limit."""
+    session.raw.execute("select pg_advisory_xact_lock(%s)", [_LOCK | session.site_id])
+
+
+def _others(
+    session: SiteSession, caps: Iterable[Cap], dispatch: Dispatch, rows: Sequence[Claimed], now: datetime
+) -> tuple[dict[int, list[Other]], set[int]]:
+    """By customer the other messages that count; and who has got this one already, with another of his browsers."""
+    others, own = defaultdict[int, list[Other]](list), set[int]()
+    asked = {
+        "customers": [row.customer_id for row in rows],
+        "site": session.site_id,
+        "since": now - max(cap.within for cap in caps),
+        "ahead": now + LOOK_AHEAD,
+        "claimed": [row.id for row in rows],
+    }
+    with session.raw.cursor(row_factory=class_row(Other)) as cursor:
+        for other in cursor.execute(_OTHERS, asked):
+            if other.dispatch_id != dispatch.id:
+                others[other.customer_id].append(other)
+            elif not other.waits:
+                own.add(other.customer_id)
+    return others, own
+
+
+# A message counts once, however many browsers it goes to: as under way or sent if it is so with any of them.
+_OTHERS = """
+select d.customer_id, d.dispatch_id, p.message_class, p.priority, max(d.accepted_at) as sent_at,
+       bool_and(d.accepted_at is null and d.state = 'queued') as waits, min(d.due_at) as due_at
+from delivery d join dispatch p on p.id = d.dispatch_id and not p.is_test
+where d.customer_id = any(%(customers)s) and d.site_id = %(site)s and d.id <> all(%(claimed)s::bigint[])
+    and (d.accepted_at > %(since)s or (d.accepted_at is null and (d.state in ('sending', 'retry') or (
+        d.state = 'queued' and p.paused_at is null and p.cancelled_at is null and (
+            d.not_before is null or d.not_before <= %(ahead)s)))))
+group by d.customer_id, d.dispatch_id, p.message_class, p.priority
+"""

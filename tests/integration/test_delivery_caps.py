@@ -1,0 +1,189 @@
+"""Frequency caps: never more than the shop allows, the more important first, whoever sends at the same moment."""
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from push_server.db import Database
+from push_server.delivery.claim import claim
+from tests.doubles.scripted_push import Answer, ScriptedPush
+from tests.integration.sending import Shop, later, push_service, work
+
+DAY = 86_400
+
+
+@pytest.fixture
+def push(db: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedPush]:
+    yield from push_service(monkeypatch)
+
+
+@pytest.fixture
+def shop(db: Database, push: ScriptedPush) -> Shop:
+    shop = Shop.create(db, push)
+    cap(shop, {"limit": 1, "within": "1d"})
+    return shop
+
+
+def cap(shop: Shop, *caps: dict[str, Any]) -> None:
+    answer = shop.api.patch("/v1/site", json={"caps": list(caps)})
+    assert answer.status_code == 200, answer.text
+
+
+def outcome(shop: Shop, **more: Any) -> tuple[dict[str, int], dict[str, int]]:
+    """How a campaign that is sent at once ends."""
+    campaign = shop.send(**more)
+    return shop.states(campaign), shop.report(campaign)["reasons"]
+
+
+CAPPED = ({"suppressed": 1}, {"capped": 1})
+SENT: tuple[dict[str, int], dict[str, int]] = ({"accepted": 1}, {})
+
+
+def test_one_a_day_is_one_in_any_day(shop: Shop) -> None:
+    shop.customer("ada", "ada")
+    assert shop.api.get("/v1/site").json()["caps"] == [{"limit": 1, "within": "1d", "message_class": None}]
+    assert outcome(shop) == SENT
+    later(DAY - 300)
+    assert outcome(shop) == CAPPED
+    later(400)
+    assert outcome(shop) == SENT
+    assert shop.api.patch("/v1/site", json={"caps": None}).json()["caps"] == []
+    assert outcome(shop) == SENT
+
+
+def test_what_caps_pass(shop: Shop, push: ScriptedPush) -> None:
+    shop.customer("ada", "ada")
+    assert outcome(shop, cap="ignore") == SENT
+    assert outcome(shop) == CAPPED, "it was counted all the same"
+    campaign = shop.draft(message_class="transactional")
+    assert shop.api.get(f"/v1/campaigns/{campaign}").json()["passes"] == ["caps", "quiet_hours"]
+    assert outcome(shop, message_class="transactional") == SENT
+    assert shop.api.post(f"/v1/campaigns/{campaign}/test", json={"customer": "ada"}).status_code == 202
+    work()
+    assert push.shown()["ada"] == 3
+
+
+def test_tests_and_transactional_messages_take_no_place(shop: Shop, push: ScriptedPush) -> None:
+    shop.customer("ada", "ada")
+    shop.api.post(f"/v1/campaigns/{shop.draft()}/test", json={"customer": "ada"})
+    work()
+    assert outcome(shop, message_class="transactional") == SENT
+    assert outcome(shop) == SENT
+    assert push.shown()["ada"] == 3
+
+
+def test_caps_of_a_class_and_of_all(shop: Shop) -> None:
+    shop.customer("ada", "ada")
+    cap(shop, {"limit": 1, "within": "1d", "message_class": "news"}, {"limit": 2, "within": "7d"})
+    assert outcome(shop, message_class="news") == SENT
+    assert outcome(shop, message_class="news") == CAPPED
+    assert outcome(shop) == SENT
+    assert outcome(shop) == CAPPED
+
+
+def test_all_browsers_of_a_customer_get_the_one_message(shop: Shop, push: ScriptedPush) -> None:
+    shop.customer("ada", "phone", "laptop", "tablet")
+    push.script["laptop"].append(Answer(503))  # so it comes in a claim of its own, after the others were accepted
+    assert outcome(shop) == ({"accepted": 3}, {})
+
+
+def test_what_was_not_delivered_leaves_its_place(shop: Shop, push: ScriptedPush) -> None:
+    shop.customer("ada", "ada")
+    push.script["ada"].append(Answer(400))
+    assert outcome(shop)[0] == {"failed": 1}
+    assert outcome(shop) == SENT
+
+
+def test_the_more_important_goes_though_the_other_was_first(shop: Shop, push: ScriptedPush) -> None:
+    shop.customer("ada", "ada")
+    lesser = shop.start({"title": "Lesser", "url": "https://shop.example/"}, priority=100)
+    more = shop.start({"title": "More", "url": "https://shop.example/"}, priority=900)
+    work("plan")
+    [first] = shop.deliveries(lesser)
+    with shop.db.session() as session:  # the lesser one's job comes first
+        assert claim(session, 1, [int(first["id"])]) is None
+    assert shop.states(lesser) == {"queued": 1}
+    shop.work_until(lambda: shop.state(more) == "sent" and shop.state(lesser) == "sent")
+    assert [arrived.notification["title"] for arrived in push.arrived] == ["More"]
+    assert shop.report(lesser)["reasons"] == {"capped": 1}
+
+
+def test_where_there_is_room_for_both_both_go(shop: Shop, push: ScriptedPush) -> None:
+    cap(shop, {"limit": 2, "within": "1d"})
+    shop.customer("ada", "ada")
+    campaigns = [shop.start(priority=priority) for priority in (100, 900)]
+    shop.work_until(lambda: {shop.state(campaign) for campaign in campaigns} == {"sent"})
+    assert push.shown() == {"ada": 2}
+
+
+def test_nobody_waits_for_what_is_paused(shop: Shop, push: ScriptedPush) -> None:
+    shop.customer("ada", "ada")
+    more = shop.start(priority=900)
+    work("plan")
+    assert shop.api.post(f"/v1/campaigns/{more}/pause").status_code == 200
+    assert outcome(shop, priority=100) == SENT
+
+
+def test_a_wait_ends_with_the_life_of_who_waits(shop: Shop) -> None:
+    shop.customer("ada", "ada")
+    lesser = shop.start(priority=100, ttl=60)
+    more = shop.start(priority=900)
+    work("plan")
+    with shop.db.session() as session:
+        asked = "update delivery set not_before = now() + interval '3 hours', due_at = now() + interval '3 hours'"
+        session.sql(text(f"{asked} where dispatch_id = (select max(id) from dispatch)"))
+    work()
+    assert (shop.states(lesser), shop.report(lesser)["reasons"]) == CAPPED
+    assert shop.states(more) == {"queued": 1}
+
+
+def test_two_at_the_same_moment_take_one_place(shop: Shop) -> None:
+    """Each in a transaction of its own, again and again: never both."""
+    names = shop.crowd(12)
+    campaigns = [shop.start(), shop.start()]
+    work("plan")
+    ids = [[int(one["id"]) for one in shop.deliveries(campaign)] for campaign in campaigns]
+    taken: list[list[int]] = [[], []]
+    start = threading.Barrier(2)
+
+    def take(at: int) -> None:
+        for one in ids[at]:
+            start.wait(30)
+            with shop.db.session() as session:
+                chunk = claim(session, at + 1, [one])
+            taken[at] += [row.customer_id for row in chunk.rows] if chunk else []
+
+    threads = [threading.Thread(target=take, args=(at,)) for at in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(taken[0] + taken[1]) == len(names)
+    assert not set(taken[0]) & set(taken[1])
+
+
+@pytest.mark.parametrize(
+    ("caps", "path"),
+    [
+        ([{"limit": 0, "within": "1d"}], "$.caps[0].limit"),
+        ([{"limit": 1, "within": "soon"}], "$.caps[0].within"),
+        ([{"limit": 1, "within": "400d"}], "$.caps[0].within"),
+        ([{"limit": 1, "within": "1d", "message_class": "transactional"}], "$.caps[0].message_class"),
+        ([{"limit": 1}], "$.caps[0].within"),
+        ([{"limit": 1, "within": "1d"}] * 11, "$.caps"),
+    ],
+)
+def test_no_caps(shop: Shop, caps: list[dict[str, Any]], path: str) -> None:
+    answer = shop.api.patch("/v1/site", json={"caps": caps})
+    assert (answer.status_code, answer.json()["errors"][0]["path"]) == (422, path)
+    assert len(shop.api.get("/v1/site").json()["caps"]) == 1
+
+
+def test_a_message_says_its_class(shop: Shop) -> None:
+    body = {"name": "N", "audience": {"include": [shop.segment]}, "message_class": "Not a name"}
+    variants = [{"notification": {"title": "T", "url": "https://shop.example/"}}]
+    answer = shop.api.post("/v1/campaigns", json={**body, "variants": variants})
+    assert (answer.status_code, answer.json()["errors"][0]["path"]) == (422, "$.message_class")
