@@ -22,6 +22,7 @@ import push_server.customers.identity
 import push_server.delivery.api
 import push_server.delivery.control
 import push_server.delivery.follow
+import push_server.delivery.push_services_api
 import push_server.delivery.sweep
 import push_server.events.export_api
 import push_server.events.followers
@@ -78,6 +79,7 @@ def routers() -> list[APIRouter]:
         push_server.catalog.api.router,
         push_server.campaigns.api.router,
         push_server.delivery.api.router,
+        push_server.delivery.push_services_api.router,
         push_server.sdk.api.router,
     ]
 

@@ -1,7 +1,6 @@
 """Sending a chunk: claim → prepare → post → settle, with the network busy while the next messages are encrypted."""
 
 import logging
-import random
 import time
 from collections.abc import Iterator
 from functools import lru_cache
@@ -10,13 +9,14 @@ from typing import Final
 from push_server import clock, security
 from push_server.db import Database
 from push_server.delivery.claim import RENEW_AFTER, Chunk, claim, is_stopped, look_again, renew
+from push_server.delivery.gate import Gate
 from push_server.delivery.models import DeliveryState, Reason
 from push_server.delivery.prepare import Claimed, prepare
-from push_server.delivery.settle import AWAY, Settlement, decide, write
+from push_server.delivery.settle import AWAY, Settlement, write
+from push_server.delivery.vapid_pause import Pause, pauses
 from push_server.errors import StartupError
 from push_server.webpush.client import PushClient
 from push_server.webpush.message import PushMessage, PushResponse
-from push_server.webpush.response import judge
 
 log = logging.getLogger(__name__)
 
@@ -26,8 +26,6 @@ SETTLE_AT: Final = 500
 """Results that are written without waiting for that."""
 LOOK_EVERY: Final = 1.0
 """Seconds between two looks whether the dispatch was paused or cancelled, which is to take effect within two."""
-
-_rng = random.Random()
 
 
 @lru_cache
@@ -45,25 +43,27 @@ def send(database: Database, dispatch_id: int, ids: list[int]) -> int:
         look_again(session, dispatch_id)
     with database.session() as session:
         chunk = claim(session, dispatch_id, ids)
+        paused = pauses(session) if chunk else []
     if chunk is None:
         return 0
-    sending = _Sending(database, chunk)
+    sending = _Sending(database, chunk, paused)
     try:
         for response in push_client().send(sending.messages()):
             sending.answered(response)
     finally:
-        sending.flush()
+        sending.finish()
     return len(chunk.rows)
 
 
 class _Sending:
     """One chunk on its way: which deliveries are open, and which results are not written yet."""
 
-    def __init__(self, database: Database, chunk: Chunk) -> None:
+    def __init__(self, database: Database, chunk: Chunk, paused: list[Pause]) -> None:
         self._database, self._chunk, self._context = database, chunk, chunk.context
         self._open: dict[int, Claimed] = {row.id: row for row in chunk.rows}
         self._results: list[Settlement] = []
         self._stopped = False
+        self._gate = Gate(database, chunk.context.site_id, paused)
         self._flushed = self._leased = self._looked = time.monotonic()
 
     def messages(self) -> Iterator[PushMessage]:
@@ -72,37 +72,36 @@ class _Sending:
             self._keep_up()
             if row.id not in self._open:
                 continue  # taken over by another worker while this one stood still
-            prepared = self._give_back(row) if self._stopped else self._prepare(row)
+            held = self._give_back(row) if self._stopped else self._gate.hold_back(row)
+            prepared = held or self._prepare(row)
             if isinstance(prepared, PushMessage):
                 yield prepared
             else:
+                self._gate.not_posted(row)
                 self._close(prepared)
 
     def answered(self, response: PushResponse) -> None:
         """Note what a push service said."""
         row = self._open.get(response.ref)
         if row is not None:
-            self._close(
-                decide(
-                    row.id,
-                    row.subscription_id,
-                    row.attempts,
-                    row.retries,
-                    judge(response),
-                    response.status,
-                    now=clock.now(),
-                    expires_at=row.expires_at,
-                    rng=_rng,
-                )
-            )
+            result = self._gate.answered(row, response)
+            if result is not None:
+                self._close(result)
         self._keep_up()
 
     def flush(self) -> None:
         """Write what is known."""
         self._flushed = time.monotonic()
+        for result in self._gate.rejected():
+            self._close(result)
         if self._results:
             results, self._results = self._results, []
             write(self._database, self._context.site_id, results)
+
+    def finish(self) -> None:
+        """Write what is known, and tell the other workers."""
+        self.flush()
+        self._gate.close()
 
     def _prepare(self, row: Claimed) -> PushMessage | Settlement:
         try:
@@ -118,8 +117,8 @@ class _Sending:
         return Settlement(row.id, row.attempts, DeliveryState.QUEUED, due_at=clock.now())
 
     def _close(self, result: Settlement) -> None:
-        del self._open[result.delivery_id]
-        self._results.append(result)
+        if self._open.pop(result.delivery_id, None) is not None:  # a rejected one may be another worker's by now
+            self._results.append(result)
 
     def _keep_up(self) -> None:
         now = time.monotonic()

@@ -74,7 +74,7 @@ def decide(
             return end(DeliveryState.FAILED, Reason.TOO_LARGE)
         case Outcome.KEY_REJECTED:
             return end(DeliveryState.FAILED, Reason.VAPID_REJECTED)
-        case Outcome.RETRY if retries + 1 < MAX_ATTEMPTS:
+        case Outcome.RETRY | Outcome.THROTTLED if retries + 1 < MAX_ATTEMPTS:
             due_at = now + timedelta(seconds=retry_delay(retries + 1, verdict.retry_after, rng))
             if due_at >= expires_at:
                 return end(DeliveryState.EXPIRED, Reason.TOO_LATE)

@@ -25,7 +25,8 @@ class Outcome(StrEnum):
 
     ACCEPTED = "accepted"
     GONE = "gone"  # the subscription is no more: retire it
-    RETRY = "retry"  # passing trouble: the same message again later
+    RETRY = "retry"  # passing trouble of the service: the same message again later
+    THROTTLED = "throttled"  # we post too much, to this subscription or to the service: the same message, later
     TOO_LARGE = "too_large"
     KEY_REJECTED = "key_rejected"  # our VAPID key or token, never the subscription's fault
     FAILED = "failed"  # our request, or a service that breaks the protocol; the subscription stays
@@ -51,7 +52,17 @@ _TABLE: Final = {
     410: Verdict(Outcome.GONE, "gone"),
     413: Verdict(Outcome.TOO_LARGE, "too_large"),
 }
-_PASSING: Final = (408, 425, 429)
+_PASSING: Final = (408, 425)
+# Windows' service says 406 to a sender that posts too much, for up to a day; RFC 8030 §8.4 says 429. We ask for no
+# content type, so 406 has no other meaning.
+_THROTTLED: Final = (406, 429)
+_KEY_REJECTED_TEXTS: Final = ("VapidPkHashMismatch", "UnauthorizedRegistration")
+"""In the body of a 400: Apple's and Google's words for a key other than the subscription's, a 401 or 403 elsewhere."""
+
+JUDGES_ENGAGEMENT: Final = frozenset({"https://fcm.googleapis.com"})
+"""Origins that limit sites which send much to people who care little. Chrome's takes 1,000 messages a minute from
+such a site and answers 429 to the others, for a day at first, up to 14 days
+(developer.chrome.com/blog/web-push-rate-limits); nothing in the answer tells it from any other 429."""
 
 
 def judge(response: PushResponse) -> Verdict:
@@ -63,10 +74,11 @@ def judge(response: PushResponse) -> Verdict:
         return Verdict(Outcome.RETRY, "push_service_error")
     if 200 <= status < 300:
         return _ACCEPTED
+    if status in _THROTTLED:
+        return Verdict(Outcome.THROTTLED, "push_service_error", response.retry_after)
     if status in _PASSING or status >= 500:
         return Verdict(Outcome.RETRY, "push_service_error", response.retry_after)
-    # Apple answers 400 to a key other than the subscription's, where the others answer 401 or 403.
-    if status == 400 and response.error is not None and "VapidPkHashMismatch" in response.error:
+    if status == 400 and any(text in (response.error or "") for text in _KEY_REJECTED_TEXTS):
         return _KEY_REJECTED
     return _TABLE.get(status, _FAILED)
 

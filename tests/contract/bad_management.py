@@ -257,6 +257,11 @@ SEGMENTS = [
     Bad("GET", "/v1/segments?cursor=x", 400, "bad_cursor"),
     Bad("GET", "/v1/customers/nobody/segments", 404, "no_such_customer"),
 ]
+PUSH_SERVICES = [
+    Bad("GET", "/v1/push-services", 401, "secret_key_needed", key="public"),
+    Bad("POST", "/v1/push-services/resume", 422, "invalid", json={"origin": 7}, fault="$.origin"),
+    Bad("POST", "/v1/push-services/resume", 422, "invalid", json={"origins": []}, fault="$.origins"),
+]
 CAMPAIGNS = [
     campaign("$.audience.include[0]", "unknown_segment"),
     campaign("$.audience.include[0]", "unknown_segment", audience={"include": ["none"]}),

@@ -25,6 +25,7 @@ TABLE = {
     "segments": bad_management.SEGMENTS,
     "planning": bad_planning.PLANNING,
     "campaigns": bad_management.CAMPAIGNS,
+    "push services": bad_management.PUSH_SERVICES,
 }
 
 

@@ -20,7 +20,7 @@ class Answer:
 
 
 class ScriptedPush(Arrivals):
-    """`script[token]` holds the answers to come for one subscription; after them, and for the others, 201.
+    """`script[token]` holds the answers to come for one subscription; after them, and for the others, `usual`.
 
     Once `hold_after` messages have arrived, every further request waits for `release`.
     """
@@ -28,6 +28,7 @@ class ScriptedPush(Arrivals):
     def __init__(self) -> None:
         super().__init__()
         self.script: dict[str, deque[Answer]] = defaultdict(deque)
+        self.usual = Answer()
         self.asked: Counter[str] = Counter()
         self.hold_after: int | None = None
         self.waiting = threading.Semaphore(0)
@@ -51,7 +52,7 @@ class ScriptedPush(Arrivals):
         """What to say to a request; one that no push service would take is refused with 400."""
         with self._lock:
             self.asked[token] += 1
-            answer = self.script[token].popleft() if self.script[token] else Answer()
+            answer = self.script[token].popleft() if self.script[token] else self.usual
         arrived = self.read(self.origin, token, headers, body)
         if arrived is None:
             return Answer(400)

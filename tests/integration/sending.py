@@ -190,3 +190,9 @@ def later(seconds: float) -> None:
     """Move the clock on."""
     ahead = clock.now() - datetime.now(UTC) + timedelta(seconds=seconds)
     clock.set_source(lambda: datetime.now(UTC) + ahead)
+
+
+def stand(seconds: float = 0) -> None:
+    """Move the clock on, and let it stand there."""
+    now = clock.now() + timedelta(seconds=seconds)
+    clock.set_source(lambda: now)
