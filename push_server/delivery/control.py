@@ -1,7 +1,7 @@
 """Stopping a campaign's dispatches, and letting them go on.
 
 The dispatch's row says whether its deliveries may be claimed and its audience be planned on; who is at work looks
-there at least every second. So a stop is in force with its commit, however many rows there are.
+there twice a second. So a stop is in force with its commit, however many rows there are.
 """
 
 from dataclasses import dataclass
@@ -42,7 +42,7 @@ _ENDS = (
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """A cancelled campaign's deliveries: accepted; with a push service at the moment; stopped, or about to be.
+    """Deliveries of the runs that were cancelled: accepted; with a push service at the moment; stopped, or about to be.
 
     `planned`: whether the whole audience had become deliveries before; the rest of it is in none of the counts.
     """
@@ -80,6 +80,7 @@ def cancel(session: SiteSession, campaign_id: int) -> None:
         dispatch.cancelled_at = clock.now()
         dispatch.state = DispatchState.SENDING
         session.add(dispatch)
+    session.flush()  # `tally` reads it
 
 
 def is_running(session: SiteSession, campaign_id: int) -> bool:
@@ -106,7 +107,7 @@ def forget(session: SiteSession, campaign_id: int) -> None:
 
 
 def tally(session: SiteSession, campaign_id: int) -> Tally:
-    """What of a cancelled campaign was sent, and what was not."""
+    """What of a cancelled campaign's last runs was sent, and what was not."""
     row = session.sql(
         text(
             """
@@ -114,13 +115,13 @@ def tally(session: SiteSession, campaign_id: int) -> Tally:
                    count(*) filter (where d.state = 'sending') as in_flight,
                    count(*) filter (where d.state in ('queued', 'retry') or d.reason = 'cancelled') as stopped
             from dispatch p join delivery d on d.dispatch_id = p.id
-            where p.campaign_id = :campaign and p.site_id = :site and not p.is_test
+            where p.campaign_id = :campaign and p.site_id = :site and p.cancelled_at is not null
             """
         ),
         {"campaign": campaign_id, "site": session.site_id},
     ).one()
-    mine = select(Dispatch.id).where(Dispatch.campaign_id == campaign_id, col(Dispatch.is_test).is_(False))
-    unplanned = mine.where(col(Dispatch.planned_at).is_(None))
+    cut_off = select(Dispatch.id).where(Dispatch.campaign_id == campaign_id, col(Dispatch.cancelled_at).is_not(None))
+    unplanned = cut_off.where(col(Dispatch.planned_at).is_(None))
     return Tally(row.sent, row.in_flight, row.stopped, session.exec(unplanned).first() is None)
 
 

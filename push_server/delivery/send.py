@@ -24,8 +24,9 @@ SETTLE_EVERY: Final = 1.0
 """Seconds between two writes of a chunk, so that a killed worker loses little of what it knows."""
 SETTLE_AT: Final = 500
 """Results that are written without waiting for that."""
-LOOK_EVERY: Final = 1.0
-"""Seconds between two looks whether the dispatch was paused or cancelled, which is to take effect within two."""
+LOOK_EVERY: Final = 0.5
+"""Seconds between two looks whether the dispatch was paused or cancelled. That is to take effect within two, of which
+what is under way to a slow push service may take the rest."""
 
 
 @lru_cache

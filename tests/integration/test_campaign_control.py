@@ -36,7 +36,7 @@ def patched(shop: Shop, campaign: str, **changes: object) -> tuple[int, list[str
 
 
 def plan_one_page(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ten of the campaign's customers."""
+    """A chunk is one customer, and so a page as many as it has chunks."""
     monkeypatch.setenv("HOMING_CHUNK_SIZE", "1")
     settings.cache_clear()
     with shop.db.session(site_id=shop.site_id) as session:
@@ -66,7 +66,7 @@ def test_a_planner_stops_at_its_checkpoint_and_goes_on_from_there(
     later(60)
     tick(shop.db)
     work()
-    assert shop.states(campaign) == {"queued": 10}
+    assert shop.states(campaign) == {"queued": plan.CHUNKS_A_PAGE}
     shop.do(campaign, "resume")
     work("plan")
     assert shop.report(campaign)["audience"] == 25
@@ -77,18 +77,18 @@ def test_a_planner_stops_at_its_checkpoint_and_goes_on_from_there(
 def test_cancelled_before_the_audience_was_known(
     shop: Shop, push: ScriptedPush, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(control, "AT_ONCE", 3)  # so that ending ten takes several batches
+    monkeypatch.setattr(control, "AT_ONCE", 2)  # so that ending a page takes several batches
     shop.crowd(12)
     campaign = shop.start()
     plan_one_page(shop, monkeypatch)
     told = shop.do(campaign, "cancel")["deliveries"]
-    assert told == {"sent": 0, "in_flight": 0, "stopped": 10, "planned": False}
+    assert told == {"sent": 0, "in_flight": 0, "stopped": plan.CHUNKS_A_PAGE, "planned": False}
     work()
     tick(shop.db)
     later(60)
     tick(shop.db)
     work()
-    assert shop.report(campaign)["reasons"] == {"cancelled": 10}
+    assert shop.report(campaign)["reasons"] == {"cancelled": plan.CHUNKS_A_PAGE}
     assert push.asked == {}
 
 
