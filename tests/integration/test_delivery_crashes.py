@@ -18,8 +18,10 @@ from push_server.delivery.claim import LEASE, Chunk, claim, renew
 from push_server.delivery.models import DeliveryState, Reason
 from push_server.delivery.service import SEND_JOB
 from push_server.delivery.settle import Settlement, write
+from push_server.settings import settings
 from tests.doubles.scripted_push import Answer, ScriptedPush
 from tests.integration.sending import Shop, later, lose_redis, push_service, tick, work
+from tests.integration.test_supervisor import until
 
 
 @pytest.fixture
@@ -30,6 +32,20 @@ def push(db: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedPush
 @pytest.fixture
 def shop(db: Database, push: ScriptedPush) -> Shop:
     return Shop.create(db, push)
+
+
+# A page is ten customers: the planner of the second one waits for who holds the lock, its rows written.
+PAUSE = """
+create function pause() returns trigger language plpgsql as $$
+begin
+    if (select count(*) from delivery) = 20 then
+        perform pg_advisory_xact_lock(4242);
+    end if;
+    return null;
+end $$;
+create trigger pause after insert on delivery for each statement execute function pause();
+"""
+PAUSED = "select count(*) from pg_locks where locktype = 'advisory' and objid = 4242 and not granted"
 
 
 @pytest.fixture
@@ -77,6 +93,30 @@ def test_a_worker_killed_in_the_middle_of_a_chunk(
     for name, times in shown.items():
         tags = {one.notification["tag"] for one in push.arrived if one.token == name}
         assert len(tags) == 1, f"{name} would see {times} notifications"
+
+
+def test_a_planner_killed_in_the_middle_of_a_page_loses_that_page_alone(
+    shop: Shop, push: ScriptedPush, db: Database, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    names = shop.crowd(25)
+    monkeypatch.setenv("HOMING_CHUNK_SIZE", "1")
+    settings.cache_clear()
+    with db.connect(autocommit=True) as conn:
+        conn.execute(PAUSE)
+        conn.execute("select pg_advisory_lock(4242)")
+        campaign = shop.start()
+        workers: list[subprocess.Popen[bytes]] = request.getfixturevalue("workers")
+        until(lambda: conn.execute(PAUSED).fetchone() == (1,), 60)
+        for process in workers:
+            process.kill()
+            process.wait(10)
+        conn.execute("select pg_terminate_backend(pid) from pg_locks where objid = 4242 and not granted")
+        until(lambda: conn.execute(PAUSED).fetchone() == (0,), 60)
+    assert shop.report(campaign)["audience"] == 10
+    later(LEASE.total_seconds() + 1)
+    shop.work_until(lambda: shop.state(campaign) == "sent")
+    assert shop.states(campaign) == {"accepted": 25}
+    assert set(push.shown()) == set(names)
 
 
 def test_two_workers_with_the_same_jobs_send_each_once(
