@@ -23,7 +23,7 @@ test: $(VENV)/.dev browsers sdk ## every test
 nightly: $(VENV)/.dev ## rules of segments: 20,000 drawn anew, judged by every evaluator
 	HOMING_TEST_EXAMPLES=20000 $(BIN)/pytest $(ARGS) tests/integration/test_segments_agree.py
 
-soak: $(VENV)/.dev ## kill the processes of a shop at work for minutes, then judge its segments (ARGS="--minutes 30")
+soak: $(VENV)/.dev ## kill the processes of a shop at work for minutes, then judge its segments and campaigns (ARGS="--minutes 30")
 	$(BIN)/python -W ignore -m tests.soak $(ARGS)
 
 faults: $(VENV)/.dev ## break everything around campaigns while they are sent, then judge them (ARGS="--times 20")

@@ -26,6 +26,7 @@ from push_server.settings import settings
 from push_server.sites.service import NewSite, create_site
 from push_server.subscriptions import service as subscriptions
 from push_server.subscriptions.shapes import PushSubscription
+from tests.doubles.arrivals import Arrivals
 from tests.doubles.scripted_push import ScriptedPush
 
 EVERYBODY = {"version": 1, "where": {"all": []}}
@@ -37,21 +38,21 @@ class Shop:
     """One site, its secret key's client, and a push service for its customers' browsers."""
 
     db: Database
-    push: ScriptedPush
+    push: Any
     site: NewSite
     site_id: int
     api: TestClient
     segment: str
 
     @classmethod
-    def create(cls, db: Database, push: ScriptedPush) -> "Shop":
-        """A shop with a segment of everybody."""
+    def create(cls, db: Database, push: Arrivals, connect: Callable[[NewSite], Any] | None = None) -> "Shop":
+        """A shop with a segment of everybody. `connect`: its client, where it is none of this process's own."""
         with db.session() as session:
             site = create_site(session, "Shop", ["https://shop.example"])
             segment = Segment(name="Everybody", rule=EVERYBODY)
             session.add(segment)
             session.flush()
-            api = TestClient(create_app(), headers={"Authorization": f"Bearer {site.secret_key}"})
+            api = (connect or in_process)(site)
             return cls(db, push, site, session.site_id, api, str(segment.public_id))
 
     def customer(self, external_id: str, *tokens: str, **attributes: object) -> int:
@@ -152,6 +153,11 @@ class Shop:
                 return
             later(2)
         raise AssertionError("not done after all turns")
+
+
+def in_process(site: NewSite) -> TestClient:
+    """The site's server, calling an API of this process."""
+    return TestClient(create_app(), headers={"Authorization": f"Bearer {site.secret_key}"})
 
 
 def push_service(monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedPush]:

@@ -1,1 +1,1 @@
-"""`make soak`: a shop at work for minutes while its processes are killed, and what its segments are worth then."""
+"""`make soak`: a shop at work while its processes are killed, and what its segments and campaigns are worth then."""

@@ -2,8 +2,9 @@
 
     make soak ARGS="--minutes 30 --seed 7"
 
-Every round ends with a verdict: nobody is killed any more, all must catch up by itself, and then the members are
-compared with a full evaluation. It ends at the first difference, with exit status 1, and the home is kept to look at.
+Every round ends with a verdict: nobody is killed any more, all must catch up by itself; then each browser must have
+shown each campaign once, and the members are compared with a full evaluation. It ends at the first difference, with
+exit status 1, and the home is kept to look at.
 """
 
 import argparse
@@ -29,6 +30,7 @@ from push_server.stack import Stack
 from tests.doubles.scripted_push import ScriptedPush
 from tests.integration.test_refresh_crashes import REFRESHERS
 from tests.soak.calls import Caller, Client, Faults
+from tests.soak.sending import CROWD, Sender
 from tests.soak.traffic import Browsers, Happenings, Marketer
 from tests.soak.verdict import alone, caught_up, judge
 
@@ -49,6 +51,7 @@ class Soak:
         browsers = Browsers(push, self.site.vapid_public_key)
         self.happenings = [Happenings(self._caller(), seed * 100 + n, push, browsers) for n in range(1, CUSTOMERS + 1)]
         self.marketer = Marketer(self._caller(), seed, push)
+        self.sender = Sender(stack.url, push, seed, self.faults)
 
     def _caller(self) -> Caller:
         return Caller(Client(self.stack.url, self.site, self.faults))
@@ -56,7 +59,10 @@ class Soak:
     def round(self, seconds: float) -> None:
         """So long all happens at once; then the verdict."""
         until = time.monotonic() + seconds
-        loops = [(each.happen, 0.02) for each in self.happenings] + [(self.marketer.happen, 1.0)]
+        loops = [(each.happen, 0.02) for each in self.happenings] + [
+            (self.marketer.happen, 1.0),
+            (self.sender.happen, 5.0),
+        ]
         threads = [threading.Thread(target=self._repeat, args=(*loop, until)) for loop in loops]
         for thread in threads:
             thread.start()
@@ -67,12 +73,14 @@ class Soak:
             thread.join()
         assert not self.faults.found, "\n".join(self.faults.found[:5])
         took = caught_up(database(), self.site_id)
+        sent = self.sender.judge()
         stored = [id for each in self.happenings for id in each.stored]
         os.kill(self.stack.supervisor.pids()["scheduler"], signal.SIGKILL)
         with alone(database()):
             found = judge(database(), self.site_id, stored)
         told = ", ".join(f"{many} {what}" for what, many in found.items())
-        print(f"  right: caught up in {took:.1f} s; {told}; {len(stored)} acknowledged messages", flush=True)
+        told += f"; {len(stored)} acknowledged messages; {sent} campaigns shown once by each of {CROWD}"
+        print(f"  right: caught up in {took:.1f} s; {told}", flush=True)
 
     def _repeat(self, happen: Callable[[], None], pause: float, until: float) -> None:
         try:
