@@ -28,7 +28,7 @@ LEASE_AND_MORE, JUMPS = 31.0, 3
 """Who died keeps his deliveries for a lease of 30 s, which is not waited for: the clock goes on by so much, so often at
 most. A delivery that has lost five leases is given up, and the strikes take some."""
 CHUNK = 3
-"""Deliveries a job: so a campaign has three pages of thirty customers, and 27 jobs."""
+"""Deliveries a job: so a campaign has six pages of its plan, and 27 jobs."""
 LATENCY = 0.1
 """Seconds a push service takes to answer: so something is under way at any moment."""
 

@@ -16,6 +16,7 @@ from push_server import clock, queue
 from push_server.db import Database
 from push_server.delivery.claim import LEASE, Chunk, claim, renew
 from push_server.delivery.models import DeliveryState, Reason
+from push_server.delivery.plan import CHUNKS_A_PAGE
 from push_server.delivery.service import SEND_JOB
 from push_server.delivery.settle import Settlement, write
 from push_server.settings import settings
@@ -34,11 +35,11 @@ def shop(db: Database, push: ScriptedPush) -> Shop:
     return Shop.create(db, push)
 
 
-# A page is ten customers: the planner of the second one waits for who holds the lock, its rows written.
-PAUSE = """
+# The planner of the second page waits for who holds the lock, its rows written.
+PAUSE = f"""
 create function pause() returns trigger language plpgsql as $$
 begin
-    if (select count(*) from delivery) = 20 then
+    if (select count(*) from delivery) = {2 * CHUNKS_A_PAGE} then
         perform pg_advisory_xact_lock(4242);
     end if;
     return null;
@@ -98,7 +99,7 @@ def test_a_worker_killed_in_the_middle_of_a_chunk(
 def test_a_planner_killed_in_the_middle_of_a_page_loses_that_page_alone(
     shop: Shop, push: ScriptedPush, db: Database, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
-    names = shop.crowd(25)
+    names = shop.crowd(2 * CHUNKS_A_PAGE + 5)
     monkeypatch.setenv("HOMING_CHUNK_SIZE", "1")
     settings.cache_clear()
     with db.connect(autocommit=True) as conn:
@@ -112,10 +113,10 @@ def test_a_planner_killed_in_the_middle_of_a_page_loses_that_page_alone(
             process.wait(10)
         conn.execute("select pg_terminate_backend(pid) from pg_locks where objid = 4242 and not granted")
         until(lambda: conn.execute(PAUSED).fetchone() == (0,), 60)
-    assert shop.report(campaign)["audience"] == 10
+    assert shop.report(campaign)["audience"] == CHUNKS_A_PAGE
     later(LEASE.total_seconds() + 1)
     shop.work_until(lambda: shop.state(campaign) == "sent")
-    assert shop.states(campaign) == {"accepted": 25}
+    assert shop.states(campaign) == {"accepted": len(names)}
     assert set(push.shown()) == set(names)
 
 
