@@ -2,7 +2,7 @@
 
 import typer
 
-from bench import ingest, segments_run, send
+from bench import campaign, ingest, segments_run, send
 
 app = typer.Typer(
     name="bench",
@@ -12,6 +12,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("send")(send.run)
+app.command("campaign")(campaign.run)
 app.command("ingest")(ingest.run)
 app.command("segments")(segments_run.run)
 

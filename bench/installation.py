@@ -14,6 +14,7 @@ from typing import Any
 import psycopg
 from rich.console import Console
 from rich.progress import track
+from rq import Worker
 from sqlmodel import select
 
 from bench.processes import family, family_cpu_us
@@ -24,6 +25,7 @@ from push_server.demo.client import Client
 from push_server.embedded.home import Home
 from push_server.embedded.process import Command
 from push_server.ids import uuid7
+from push_server.queue import redis_client
 from push_server.servers import use
 from push_server.sites.models import VapidKey
 from push_server.sites.service import create_site
@@ -60,11 +62,15 @@ class Installation:
     shops: list[Shop]
 
     def add_worker(self) -> None:
-        """One worker process more."""
+        """One worker process more, which returns once it waits for jobs."""
         number = len(self.workers()) + 1
         command = Command([sys.executable, "-P", "-m", "push_server", "worker"])
         log = self.stack.home.log(f"worker-{number}")
-        self.stack.supervisor.add(Child(f"worker-{number}", command, WORKERS, log=log))
+
+        def ready() -> bool:
+            return int(Worker.count(connection=redis_client())) >= number
+
+        self.stack.supervisor.add(Child(f"worker-{number}", command, WORKERS, ready, log=log))
 
     def workers(self) -> list[int]:
         """Their process ids."""

@@ -7,7 +7,7 @@ import typer
 
 _COMMANDS = {
     "demo": ("push_server.demo.run", "The main job on real purchases, end to end (--once ends by itself)."),
-    "bench": ("bench.cli", "The benchmarks beside their baselines: send, ingest, segments (--json)."),
+    "bench": ("bench.cli", "The benchmarks beside their baselines: send, campaign, ingest, segments (--json)."),
 }
 
 
