@@ -21,6 +21,7 @@ import push_server.customers.api
 import push_server.customers.identity
 import push_server.delivery.api
 import push_server.delivery.control
+import push_server.delivery.experiments
 import push_server.delivery.follow
 import push_server.delivery.push_services_api
 import push_server.delivery.sweep
@@ -91,6 +92,7 @@ def ticks() -> list[Tick]:
         ("idempotency keys", 60.0, http.forget_idempotency_keys),
         ("delivery sweep", push_server.delivery.sweep.EVERY, push_server.delivery.sweep.sweep),
         ("cancelled deliveries", push_server.delivery.control.EVERY, push_server.delivery.control.end_cancelled),
+        ("experiments", push_server.delivery.experiments.EVERY, push_server.delivery.experiments.decide_due),
         ("segments", push_server.audiences.refresh.EVERY, push_server.audiences.refresh.tick),
         ("segments in the background", push_server.audiences.backfill.EVERY, push_server.audiences.backfill.tick),
         ("events by year", push_server.events.partitions.EVERY, push_server.events.partitions.tick),

@@ -18,6 +18,7 @@ from push_server.campaigns.shapes import (
     CancelledOut,
     DeliveryOut,
     DeliveryPage,
+    ExperimentReport,
     PreviewIn,
     PreviewOut,
     PreviewsOut,
@@ -158,7 +159,8 @@ def get_report(campaign_id: str, request: Request, _principal: Reader) -> Report
     document: dict[str, Any] = campaign.document
     total, by_variant = report.counts(session, campaign.id, len(document["variants"]))
     variants = [{"variant": at, **asdict(counts)} for at, counts in enumerate(by_variant)]
-    return ReportOut.model_validate({**asdict(total), "variants": variants})
+    tried = ExperimentReport.latest(session, campaign.id) if "experiment" in document else None
+    return ReportOut.model_validate({**asdict(total), "variants": variants, "experiment": tried})
 
 
 @router.get("/v1/campaigns/{campaign_id}/deliveries")

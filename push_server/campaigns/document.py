@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, PlainSerializer, StringConstraints
 from pydantic_core import PydanticCustomError
 
+from push_server.campaigns.experiment import Experiment, as_sent
 from push_server.campaigns.schedule import Schedule
 from push_server.delivery.message import LINK, Message
 from push_server.delivery.templates import TemplateFault, check, is_static
@@ -153,6 +154,7 @@ class CampaignIn(Body):
     throttle_per_minute: int | None = Field(
         default=None, ge=1, le=1_000_000, description="deliveries that become due in a minute"
     )
+    experiment: Experiment | None = Field(default=None, description="find the best variant first")
     guards: Guards | None = None
 
     def stored(self) -> dict[str, Any]:
@@ -168,7 +170,20 @@ class CampaignIn(Body):
         if self.guards is not None and self.guards.lowest_price_30d and not self.guards.in_stock:
             why = "needs the products whose prices it is about: name them in `guards.in_stock`"
             found.append(Fault("$.guards.lowest_price_30d", why, "no_products"))
-        return found
+        return found + self._experiment_faults()
+
+    def _experiment_faults(self) -> list[Fault]:
+        if self.experiment is None:
+            return []
+        found = []
+        if len(self.variants) < 2:
+            found.append(Fault("$.experiment", "needs two variants or more to choose from", "no_variants"))
+        timed = {
+            "$.throttle_per_minute": self.throttle_per_minute,
+            "$.schedule.local_time": self.schedule and self.schedule.local_time,
+        }
+        why = "cannot stand beside `experiment`, whose winner goes out to all at once; leave one of them out"
+        return found + [Fault(path, why, "with_experiment") for path, value in timed.items() if value is not None]
 
 
 def message_of(document: dict[str, Any]) -> Message:
@@ -189,6 +204,7 @@ def message_of(document: dict[str, Any]) -> Message:
         quiet_hours=document["quiet_hours"],
         message_class=document.get("message_class", MARKETING),
         cap=document["cap"],
+        experiment=as_sent(document.get("experiment")),
         priority=document.get("priority", DEFAULT_PRIORITY),
     )
 

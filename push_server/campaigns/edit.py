@@ -19,7 +19,7 @@ from push_server.errors import Conflict, Fault, Invalid
 from push_server.http import json_path
 
 _EDITABLE = (CampaignState.DRAFT, CampaignState.SCHEDULED, CampaignState.PAUSED)
-_PLANNED: Final = ("audience", "holdout_percent", "schedule", "throttle_per_minute")
+_PLANNED: Final = ("audience", "holdout_percent", "schedule", "throttle_per_minute", "experiment")
 """What the rows of a delivery were made of: who gets one, and when."""
 
 

@@ -9,6 +9,8 @@ from push_server import clock
 from push_server.campaigns.document import Audience, CampaignIn, message_of
 from push_server.campaigns.models import Campaign, CampaignState
 from push_server.campaigns.preview import Preview
+from push_server.db import SiteSession
+from push_server.delivery.experiments import latest_standing
 from push_server.fields import Body, Id
 from push_server.http import Page
 from push_server.sites.caps import MARKETING
@@ -33,6 +35,7 @@ class CampaignOut(BaseModel):
     priority: int | None = None
     throttle_per_minute: int | None = None
     guards: dict[str, Any] | None = None
+    experiment: dict[str, Any] | None = None
     schedule: dict[str, str] | None = Field(default=None, description="as it is in force: `at` is the first start")
     created_at: str
     sent_at: str | None
@@ -174,6 +177,48 @@ class VariantReport(BaseModel):
     outcomes: Outcomes
 
 
+MOST_EVIDENCE = 1e9
+"""More says nothing more, and infinity is no JSON."""
+
+
+class ExperimentVariant(BaseModel):
+    """What came of those who tried a variant."""
+
+    variant: int
+    sent: int = Field(description="accepted by a push service")
+    successes: int = Field(description="clicked or converted, as `metric` says")
+
+
+class ExperimentReport(BaseModel):
+    """How the experiment of the latest run stands."""
+
+    metric: str
+    variants: list[ExperimentVariant]
+    leader: int
+    evidence: float = Field(description="how many times likelier what was seen is if leader and best rival differ")
+    winner: int | None = Field(description="what the rest got; null: not decided yet")
+    is_certain: bool | None = Field(description="false: `decide_within` was over before the confidence was reached")
+    decided_at: str | None
+
+    @classmethod
+    def latest(cls, session: SiteSession, campaign_id: int) -> "ExperimentReport | None":
+        """That of the campaign's latest run; None before there is one."""
+        found = latest_standing(session, campaign_id)
+        if found is None:
+            return None
+        dispatch, metric, standing = found
+        each = enumerate(zip(standing.sent, standing.successes, strict=True))
+        return cls(
+            metric=metric,
+            variants=[ExperimentVariant(variant=at, sent=sent, successes=successes) for at, (sent, successes) in each],
+            leader=standing.leader,
+            evidence=min(standing.evidence, MOST_EVIDENCE),
+            winner=dispatch.winner,
+            is_certain=dispatch.is_certain,
+            decided_at=_instant(dispatch.decided_at),
+        )
+
+
 class ReportOut(BaseModel):
     """Deliveries by state and reason, and what came of them; the states always add up to `audience`."""
 
@@ -182,6 +227,7 @@ class ReportOut(BaseModel):
     reasons: dict[str, int]
     outcomes: Outcomes
     variants: list[VariantReport]
+    experiment: ExperimentReport | None = None
 
 
 class DeliveryOut(BaseModel):

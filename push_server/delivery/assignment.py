@@ -18,6 +18,11 @@ def is_held_out(campaign_id: int, customer_id: int, percent: float) -> bool:
     return share(campaign_id, "holdout", customer_id) * 100 < percent
 
 
+def is_trying(campaign_id: int, customer_id: int, percent: float) -> bool:
+    """Whether the customer is among the `percent` by whom the best variant is found."""
+    return share(campaign_id, "experiment", customer_id) * 100 < percent
+
+
 def variant_of(campaign_id: int, customer_id: int, weights: Sequence[float]) -> int:
     """The index of the customer's variant; each weight's part of the sum is its part of the customers."""
     if len(weights) == 1:

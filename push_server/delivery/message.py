@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypedDict
 
 from push_server.delivery.templates import TemplateFault, is_static, reads, render
 from push_server.sites.caps import MARKETING, TRANSACTIONAL
@@ -28,6 +28,15 @@ class TextFault:
     message: str
 
 
+class Experiment(TypedDict):
+    """How the best variant is found: on `percent` of the audience, for at most so many `seconds`."""
+
+    metric: str
+    percent: float
+    confidence: float
+    seconds: float
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     """A dispatch's frozen message. Times in seconds; `notifications` as in the campaign's variants."""
@@ -47,6 +56,7 @@ class Message:
     message_class: str = MARKETING
     cap: str = "respect"
     priority: int = 500
+    experiment: Experiment | None = None
     customer_ids: list[int] | None = None
     variant: int | None = None
 

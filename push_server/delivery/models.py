@@ -89,6 +89,9 @@ class Dispatch(SiteScoped, table=True):
         default=None, sa_type=SmallInteger, description="among messages that caps limit; null: they do not limit it"
     )
     planned_to: int | None = Field(default=None, sa_type=BigInteger, description="keyset checkpoint: last customer id")
+    winner: int | None = Field(default=None, sa_type=SmallInteger, description="the variant that an experiment found")
+    decided_at: datetime | None = instant_field(default=None, nullable=True)
+    is_certain: bool | None = Field(default=None, description="false: time was over before it was sure enough")
     slots: list[list[int]] = Field(default_factory=list, sa_type=JSONB, description="taken places, see slots.py")
     created_at: datetime | None = instant_field(default=None, sa_column_kwargs={"server_default": func.now()})
     due_at: datetime | None = instant_field(

@@ -6,7 +6,7 @@ two planners at once take turns by the lock on the dispatch's row.
 """
 
 import logging
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from sqlmodel import col, select
@@ -16,8 +16,9 @@ from push_server.audiences.service import members_page
 from push_server.customers.identity import lock_site
 from push_server.customers.models import Customer
 from push_server.db import Database, SiteSession
-from push_server.delivery.assignment import is_held_out, variant_of
+from push_server.delivery.assignment import is_held_out, is_trying, variant_of
 from push_server.delivery.audience import freshen, unready
+from push_server.delivery.experiments import held_until
 from push_server.delivery.message import Message
 from push_server.delivery.models import Dispatch, DispatchState
 from push_server.delivery.service import PLAN_AGAIN, enqueue_sending
@@ -34,16 +35,19 @@ SWEEP_AFTER: Final = timedelta(seconds=20)
 
 # A subscription that moves to another customer while a dispatch is planned is met twice: the second time is no row.
 _ROWS = """
-insert into delivery (site_id, dispatch_id, customer_id, subscription_id, variant, state, reason, due_at, updated_at)
+insert into delivery (
+    site_id, dispatch_id, customer_id, subscription_id, variant, state, reason, not_before, due_at, updated_at
+)
 select %(site)s, %(dispatch)s, m.customer_id, s.id, m.variant,
        case when s.id is null or m.held_out then 'suppressed' else 'queued' end,
        case when s.id is null then 'no_subscription' when m.held_out then 'holdout' end,
-       case when s.id is not null and not m.held_out then %(due)s::timestamptz end, %(now)s
-from unnest(%(customers)s::int[], %(variants)s::int[], %(held_out)s::bool[]) as m(customer_id, variant, held_out)
+       m.not_before, case when s.id is not null and not m.held_out then coalesce(m.not_before, %(due)s) end, %(now)s
+from unnest(%(customers)s::int[], %(variants)s::int[], %(held_out)s::bool[], %(not_before)s::timestamptz[])
+    as m(customer_id, variant, held_out, not_before)
 left join subscription s on s.customer_id = m.customer_id and s.state = 'active' and s.site_id = %(site)s
 order by m.customer_id, s.id
 on conflict (dispatch_id, subscription_id) do nothing
-returning id, state
+returning id, state, not_before
 """
 
 
@@ -113,19 +117,29 @@ def _write_rows(session: SiteSession, dispatch: Dispatch, message: Message, cust
     now = clock.now()
     campaign = dispatch.campaign_id
     percent = 0 if dispatch.is_test else message.holdout_percent
+    given = [_given(dispatch, message, customer, now) for customer in customers]
     rows = session.raw.execute(
         _ROWS,
         {
             "site": session.site_id,
             "dispatch": dispatch.id,
             "customers": customers,
-            "variants": [
-                message.variant if message.variant is not None else variant_of(campaign, customer, message.weights)
-                for customer in customers
-            ],
+            "variants": [variant for variant, _not_before in given],
+            "not_before": [not_before for _variant, not_before in given],
             "held_out": [is_held_out(campaign, customer, percent) for customer in customers],
             "due": now + SWEEP_AFTER,
             "now": now,
         },
     )
-    return [id for id, state in rows if state == "queued"]
+    return [id for id, state, not_before in rows if state == "queued" and not_before is None]
+
+
+def _given(dispatch: Dispatch, message: Message, customer: int, now: datetime) -> tuple[int, datetime | None]:
+    """The customer's variant, and what he is planned for if that is not at once."""
+    if message.variant is not None:
+        return message.variant, None
+    variant = variant_of(dispatch.campaign_id, customer, message.weights)
+    experiment = None if dispatch.is_test else message.experiment
+    if experiment is None or is_trying(dispatch.campaign_id, customer, experiment["percent"]):
+        return variant, None
+    return (variant, held_until(dispatch)) if dispatch.winner is None else (dispatch.winner, now)
