@@ -29,6 +29,9 @@ log = logging.getLogger(__name__)
 PLAN, RETRY, SEND = "plan", "retry", "send"
 QUEUES = (PLAN, RETRY, SEND)  # in the order of preference: what is tried again does not wait behind a campaign
 JOB_TIMEOUT = 600
+ANSWER = 2.0
+"""Seconds, for commands that take a millisecond: with four tries a request is held up by eight at most, and what it
+wanted to enqueue stays in the outbox."""
 
 outbox = Table(
     "outbox",
@@ -43,18 +46,29 @@ outbox = Table(
 
 @lru_cache
 def redis_client() -> redis.Redis:
-    """This process's connection pool to Redis or Valkey."""
+    """This process's connection pool to Redis or Valkey. A server that does not answer for `ANSWER` seconds is away."""
+    return _client(socket_timeout=ANSWER)
+
+
+def waiting_client() -> redis.Redis:
+    """A worker's, which waits in Redis for its next job; how long, RQ sets in the pool that it is given."""
+    return _client()
+
+
+def _client(**more: Any) -> redis.Redis:
     return redis.Redis.from_url(
         settings().require_redis_url(),
         socket_connect_timeout=5,
         health_check_interval=15,
         retry=Retry(ExponentialBackoff(cap=0.5, base=0.02), 3),
+        **more,
     )
 
 
-def rq_queue(name: str) -> Queue:
+def rq_queue(name: str, connection: redis.Redis | None = None) -> Queue:
     """The RQ queue of that name; JSON, so that whoever reaches Redis cannot run code of his own."""
-    return Queue(name, connection=redis_client(), serializer=JSONSerializer, default_timeout=JOB_TIMEOUT)
+    client = connection or redis_client()
+    return Queue(name, connection=client, serializer=JSONSerializer, default_timeout=JOB_TIMEOUT)
 
 
 def push(queue: str, job: str, args: dict[str, Any]) -> None:

@@ -47,10 +47,11 @@ class LongLived(SimpleWorker):
 
 def run(names: tuple[str, ...] = queue.QUEUES) -> None:
     """Work on the queues, in this order of preference, until SIGTERM or SIGINT."""
+    client = queue.waiting_client()
     while True:
         worker = LongLived(
-            [queue.rq_queue(name) for name in names],
-            connection=queue.redis_client(),
+            [queue.rq_queue(name, client) for name in names],
+            connection=client,
             serializer=JSONSerializer,
             log_job_description=False,
         )

@@ -60,10 +60,11 @@ def postgres(target: Target, until: float) -> None:
 
 
 def redis(target: Target, until: float) -> None:
-    """kill -9 of Valkey, a restart, and all it holds forgotten."""
+    """kill -9 of Valkey, a restart, a stand-still, and all it holds forgotten."""
     strikes = [
         lambda: target.signal("valkey"),
         lambda: target.signal("valkey", signal.SIGTERM),
+        lambda: _freeze(target, "valkey", 2),
         _forget,
         _forget,
     ]
@@ -114,6 +115,12 @@ def _strikes(target: Target, until: float, strikes: Sequence[Callable[[], None]]
 
 def _wait(until: float) -> None:
     time.sleep(max(0.0, until - time.monotonic()))
+
+
+def _freeze(target: Target, name: str, seconds: float) -> None:
+    target.signal(name, signal.SIGSTOP)
+    time.sleep(seconds)
+    target.signal(name, signal.SIGCONT)
 
 
 def _forget() -> None:

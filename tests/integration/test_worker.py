@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -77,3 +78,20 @@ def test_it_outlives_a_restart_of_redis_and_drops_jobs_that_are_not_ours(
         until(lambda: waiting(db), 10)
     assert worker.poll() is None
     assert not (tmp_path / "made").exists()
+
+
+def test_a_redis_that_does_not_answer_holds_a_request_up_for_seconds(
+    worker: subprocess.Popen[bytes], db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was to be enqueued is in the outbox then, and is sent once Redis goes on."""
+    monkeypatch.setattr(queue, "ANSWER", 0.2)
+    supervisor: Supervisor = worker.supervisor  # type: ignore[attr-defined]
+    valkey = supervisor.pids()["valkey"]
+    os.kill(valkey, signal.SIGSTOP)
+    began = time.monotonic()
+    with db.session() as session:
+        queue.enqueue(session, queue.PLAN, PLAN, dispatch_id=1)
+    assert time.monotonic() - began < 10
+    os.kill(valkey, signal.SIGCONT)
+    assert queue.relay(db, min_age_seconds=0) == 1
+    until(lambda: queue.rq_queue(queue.PLAN).is_empty(), 30)
