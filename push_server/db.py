@@ -6,7 +6,7 @@ forgotten filter fails loudly instead of leaking. Work that is of no single site
 `.execution_options(all_sites=True)`. Hot paths that write SQL by hand carry `site_id` in it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
@@ -128,6 +128,11 @@ def driver_url(url: str) -> str:
 def database() -> Database:
     """This process's database, from HOMING_DATABASE_URL."""
     return Database(settings().require_database_url())
+
+
+def int_array(numbers: Iterable[int | None]) -> str:
+    """The text of an array parameter; it takes a fraction of the time that psycopg needs for a list."""
+    return f"{{{','.join('null' if number is None else str(number) for number in numbers)}}}"
 
 
 def instant_field(**kwargs: Any) -> Any:

@@ -11,7 +11,7 @@ from psycopg.rows import class_row
 from sqlmodel import col, select
 
 from push_server import clock, security
-from push_server.db import SiteSession
+from push_server.db import SiteSession, int_array
 from push_server.delivery.audience import freshen, left
 from push_server.delivery.caps import keep_caps, lock_caps
 from push_server.delivery.guards import are_lowest, bought
@@ -86,7 +86,7 @@ def claim(session: SiteSession, dispatch_id: int, ids: list[int]) -> Chunk | Non
     composers = [Composer(notification, settings().public_url) for notification in message.notifications]
     now, caps = clock.now(), _caps(session, dispatch)
     asked = {
-        "ids": ids,
+        "ids": int_array(ids),
         "dispatch": dispatch_id,
         "site": dispatch.site_id,
         "now": now,

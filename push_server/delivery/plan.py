@@ -15,7 +15,7 @@ from push_server import clock, queue
 from push_server.audiences.service import members_page
 from push_server.customers.identity import lock_site
 from push_server.customers.models import Customer
-from push_server.db import Database, SiteSession
+from push_server.db import Database, SiteSession, int_array
 from push_server.delivery.assignment import is_held_out, is_trying, variant_of
 from push_server.delivery.audience import freshen, unready
 from push_server.delivery.experiments import held_until
@@ -123,10 +123,10 @@ def _write_rows(session: SiteSession, dispatch: Dispatch, message: Message, cust
         {
             "site": session.site_id,
             "dispatch": dispatch.id,
-            "customers": customers,
-            "variants": [variant for variant, _not_before in given],
+            "customers": int_array(customers),
+            "variants": int_array(variant for variant, _not_before in given),
             "not_before": [not_before for _variant, not_before in given],
-            "held_out": [is_held_out(campaign, customer, percent) for customer in customers],
+            "held_out": [percent > 0 and is_held_out(campaign, customer, percent) for customer in customers],
             "due": now + SWEEP_AFTER,
             "now": now,
         },

@@ -16,7 +16,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from push_server import clock
 from push_server.customers.changes import Kind, note
 from push_server.customers.identity import lock_site
-from push_server.db import Database, SiteSession
+from push_server.db import Database, SiteSession, int_array
 from push_server.delivery.models import DeliveryState, Reason
 from push_server.subscriptions.models import SubscriptionState
 from push_server.webpush.response import Outcome, Verdict, retry_delay
@@ -121,11 +121,11 @@ def write_within(session: SiteSession, settlements: Sequence[Settlement]) -> Non
         {
             "site": session.site_id,
             "now": now,
-            "ids": [one.delivery_id for one in settlements],
-            "attempts": [one.attempts for one in settlements],
+            "ids": int_array(one.delivery_id for one in settlements),
+            "attempts": int_array(one.attempts for one in settlements),
             "states": [str(one.state) for one in settlements],
             "reasons": [one.reason and str(one.reason) for one in settlements],
-            "codes": [one.status_code for one in settlements],
+            "codes": int_array(one.status_code for one in settlements),
             "due": [one.due_at for one in settlements],
         },
         prepare=False,
