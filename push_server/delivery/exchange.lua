@@ -29,6 +29,21 @@ local lane = load(KEYS[2], {
   'rate', 'cut_from', 'cut_at', 'grown_at', 'since', 'posted', 'refused', 'hold_until', 'tokens', 'tokens_at',
   'line_end', 'minute', 'minute_accepted', 'minute_refused', 'engagement_until' })
 
+-- Instants that nobody could have written yet are of before the clock was set back, and would hold until they come again.
+local function bound(row, ahead, names)
+  for _, name in ipairs(names) do
+    if row[name] > now + ahead then
+      row[name] = now
+    end
+  end
+end
+bound(service, limits.skew, { 'since', 'budget_at' })
+bound(service, limits.longest_hold, { 'open_until' })
+bound(service, limits.probe_for, { 'probe_until' })
+bound(lane, limits.skew, { 'since', 'cut_at', 'grown_at', 'tokens_at' })
+bound(lane, limits.longest_hold, { 'hold_until' })
+bound(lane, limits.engagement_for, { 'engagement_until' })
+
 -- The circuit breaker of the push service. Any answer but 5xx shows that it is alive.
 local function open()
   service.openings = service.openings + 1

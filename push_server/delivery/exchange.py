@@ -50,6 +50,7 @@ LIMITS: Final[dict[str, float]] = {
     "retry_burst": 1000,
     "kept": 90000,  # seconds: a little longer than the engagement limit
     "counts_kept": 900,
+    "skew": 5,  # seconds that the clocks of workers may be apart
 }
 PLACES_KEPT: Final = 86400
 """Seconds that a push service is listed for a site after its last message."""

@@ -97,6 +97,20 @@ def test_what_a_503_asks_for_holds_up_all_but_not_for_ever(asked: float, kept: f
     assert tell(site=2, wanted=1).granted == 1
 
 
+def test_a_clock_that_is_set_back_prolongs_nothing() -> None:
+    tell(failed=20)
+    assert tell(wanted=10).state == "open"
+    stand(-3600)
+    assert tell(wanted=10).probe
+    tell(accepted=1, probe="passed")
+    tell(posted=1000, throttled=1000, hold_lane=300)
+    assert tell(wanted=10).granted == 0
+    stand(-3600)
+    tell()
+    stand(1)
+    assert tell(wanted=10).granted == 10  # of the rate that the refusals left
+
+
 def test_a_single_refusal_concerns_a_subscription_and_not_the_site() -> None:
     tell(accepted=3, throttled=4, posted=7, hold_lane=60)
     told = tell(wanted=10)
