@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Annotated, Any
 
 from fastapi import Query
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, PlainSerializer, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, StringConstraints
 from pydantic_core import PydanticCustomError
 
 from push_server.errors import Fault
@@ -57,11 +57,6 @@ def _not_blank(text: str) -> str:
     return text
 
 
-def _absent(value: object) -> None:
-    if value is not None:
-        raise PydanticCustomError("not_supported", "is not supported by this version; leave it out")
-
-
 Line = Annotated[str, StringConstraints(strict=True, max_length=500), AfterValidator(storable)]
 Name = Annotated[
     str, StringConstraints(strict=True, max_length=255), AfterValidator(storable), AfterValidator(_not_blank)
@@ -70,7 +65,11 @@ Id = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=255)
 Amount = Annotated[
     Decimal, BeforeValidator(_amount, json_schema_input_type=float), PlainSerializer(float, return_type=float)
 ]
-NotYet = Annotated[None, BeforeValidator(_absent, json_schema_input_type=None)]
+TimeOfDay = Annotated[
+    str,
+    StringConstraints(strict=True, pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$"),
+    Field(description="as in 09:00", examples=["09:00"]),
+]
 Limit = Annotated[int, Query(ge=1, le=1000, description="rows a page")]
 Cursor = Annotated[str | None, Query(max_length=2000, description="`next_cursor` of the page before")]
 

@@ -193,5 +193,6 @@ def _delivery(row: Any) -> DeliveryOut:
         attempts=row.attempts,
         status_code=row.status_code,
         not_before=clock.rfc3339(row.not_before) if row.not_before else None,
+        due_at=clock.rfc3339(row.due_at) if row.due_at else None,
         updated_at=clock.rfc3339(row.updated_at),
     )

@@ -200,6 +200,7 @@ def message_of(document: dict[str, Any]) -> Message:
         not_bought=guards.get("not_bought"),
         holdout_percent=document.get("holdout_percent", 0),
         local_time=document.get("schedule", {}).get("local_time"),
+        best_time=document.get("schedule", {}).get("best_time", False),
         throttle_per_minute=document.get("throttle_per_minute"),
         quiet_hours=document["quiet_hours"],
         message_class=document.get("message_class", MARKETING),

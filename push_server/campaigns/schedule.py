@@ -13,7 +13,7 @@ from pydantic_core import PydanticCustomError
 from push_server import clock
 from push_server.campaigns import recurrence
 from push_server.errors import Fault
-from push_server.fields import Body, NotYet
+from push_server.fields import Body, TimeOfDay
 
 GRACE: Final = timedelta(seconds=60)
 """How late `at` may be: as far as the caller's clock may be behind ours, and a request be under way."""
@@ -48,7 +48,12 @@ class Schedule(Body):
     at: Annotated[str, StringConstraints(strict=True), AfterValidator(_instant)] | None = Field(
         default=None, description="RFC 3339 with zone; told in UTC", examples=["2030-11-29T09:00:00+01:00"]
     )
-    local_time: NotYet = None
+    local_time: TimeOfDay | None = Field(
+        default=None, description="each customer gets it at the first such time of his zone from the start on"
+    )
+    best_time: bool | None = Field(
+        default=None, description="each customer gets it in the first hour from the start on in which he mostly comes"
+    )
     rrule: Annotated[str, StringConstraints(strict=True, max_length=500), AfterValidator(_rule)] | None = Field(
         default=None,
         description="without DTSTART, which is `at`; DAILY, WEEKLY, MONTHLY or YEARLY",
@@ -57,8 +62,8 @@ class Schedule(Body):
 
     def faults(self, root: str, now: datetime) -> list[Fault]:
         """What the shape alone does not tell, each with its path from `root`."""
-        if self.at is None and self.rrule is None:
-            return [Fault(root, "needs `at`, `rrule` or both", "empty_schedule")]
+        if self.at is None and self.rrule is None and self.local_time is None and not self.best_time:
+            return [Fault(root, "needs `at`, `rrule`, `local_time` or `best_time`", "empty_schedule")]
         if self.at is not None and _read(self.at) < now - GRACE:
             return [Fault(f"{root}.at", f"lies in the past: it is {clock.rfc3339(now)} now", "in_past")]
         if self.at is None and self.rrule is not None and not recurrence.has_time(self.rrule):
@@ -69,7 +74,7 @@ class Schedule(Body):
         """As it is stored once it is in force: `at` is the first start. None where the rule has no start to come."""
         stored = self.model_dump(exclude_none=True)
         if self.rrule is None:
-            return stored
+            return {"at": clock.rfc3339(now.replace(microsecond=0)), **stored}
         today = now.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)
         start = _read(self.at) if self.at is not None else today
         after = start - timedelta(microseconds=1) if self.at is not None else now

@@ -36,7 +36,9 @@ class CampaignOut(BaseModel):
     throttle_per_minute: int | None = None
     guards: dict[str, Any] | None = None
     experiment: dict[str, Any] | None = None
-    schedule: dict[str, str] | None = Field(default=None, description="as it is in force: `at` is the first start")
+    schedule: dict[str, str | bool] | None = Field(
+        default=None, description="as it is in force: `at` is the first start"
+    )
     created_at: str
     sent_at: str | None
     next_at: str | None = Field(description="when it starts, or starts again")
@@ -243,6 +245,7 @@ class DeliveryOut(BaseModel):
     attempts: int
     status_code: int | None = Field(description="the push service's last answer")
     not_before: str | None = Field(description="the instant that it is planned for; null: at once")
+    due_at: str | None = Field(description="while it waits: when it is looked at next, at the latest")
     updated_at: str
 
 

@@ -42,10 +42,10 @@ with free as materialized (
         and (free.not_before is null or free.not_before <= %(now)s)
     returning d.id, d.customer_id, d.subscription_id, d.variant, d.attempts, d.retries, d.not_before
 )
-select c.id, c.customer_id, c.subscription_id, c.variant, c.attempts, c.retries, {expires_at("c", "r")} as expires_at,
-       s.endpoint, s.p256dh, s.auth, s.vapid_key_id, s.state as subscription_state, s.customer_id as owner,
-       s.snoozed_until, p.external_id, p.anonymous_id,
-       case when %(personal)s then p.attributes end as attributes, p.time_zone
+select c.id, c.customer_id, c.subscription_id, c.variant, c.attempts, c.retries, c.not_before,
+       {expires_at("c", "r")} as expires_at, s.endpoint, s.p256dh, s.auth, s.vapid_key_id,
+       s.state as subscription_state, s.customer_id as owner, s.snoozed_until, p.external_id,
+       p.anonymous_id, case when %(personal)s then p.attributes end as attributes, p.time_zone
 from claimed c join dispatch r on r.id = %(dispatch)s
 left join subscription s on s.id = c.subscription_id and s.site_id = %(site)s
 left join customer p on p.id = c.customer_id and p.site_id = %(site)s

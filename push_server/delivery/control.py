@@ -16,7 +16,6 @@ from push_server.db import Database, SiteSession
 from push_server.delivery.message import Message
 from push_server.delivery.models import Dispatch, DispatchState
 from push_server.delivery.service import INSTANT_WINDOW, PLAN_AGAIN, PLAN_JOB
-from push_server.delivery.timing import shift
 
 EVERY: Final = 0.5
 """Seconds between two looks for deliveries of cancelled dispatches."""
@@ -66,7 +65,6 @@ def resume(session: SiteSession, campaign_id: int) -> None:
     for dispatch in _open(session, campaign_id):
         if dispatch.paused_at is None:
             continue
-        shift(session, dispatch, Message(**dispatch.message), dispatch.paused_at)  # type: ignore[arg-type]
         dispatch.paused_at, dispatch.resumed_at = None, now
         session.add(dispatch)
         if dispatch.state == DispatchState.PLANNING:

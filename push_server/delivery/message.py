@@ -51,6 +51,7 @@ class Message:
     not_bought: list[str] | Literal[True] | None = None
     holdout_percent: float = 0
     local_time: str | None = None
+    best_time: bool = False
     throttle_per_minute: int | None = None
     quiet_hours: str = "defer"
     message_class: str = MARKETING

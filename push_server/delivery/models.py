@@ -93,6 +93,7 @@ class Dispatch(SiteScoped, table=True):
     decided_at: datetime | None = instant_field(default=None, nullable=True)
     is_certain: bool | None = Field(default=None, description="false: time was over before it was sure enough")
     slots: list[list[int]] = Field(default_factory=list, sa_type=JSONB, description="taken places, see slots.py")
+    best_hour: int | None = Field(default=None, sa_type=SmallInteger, description="of its audience, see best_time.py")
     created_at: datetime | None = instant_field(default=None, sa_column_kwargs={"server_default": func.now()})
     due_at: datetime | None = instant_field(
         default=None,
@@ -116,7 +117,8 @@ class Dispatch(SiteScoped, table=True):
 # for a retry is then tried, and one being sent has then lost its lease. `attempts` counts claims, and so is the fencing
 # token by which only the latest of them may write a result; `retries` counts the answers that asked for another try,
 # `lapses` the leases that ran out, as they do when the row kills its worker. `not_before` is the instant that a row is
-# planned for, if that is not at once: it is not claimed earlier, and its life begins then.
+# planned for, if that is not at once: it is not claimed earlier, and its life begins then. As long as `due_at` is not
+# later than that it has no job yet.
 delivery = Table(
     "delivery",
     SQLModel.metadata,
@@ -139,6 +141,9 @@ delivery = Table(
     Index("delivery_once", "dispatch_id", "subscription_id", unique=True),
     Index("delivery_of_dispatch", "dispatch_id", "id"),
     Index("delivery_queued", "dispatch_id", "due_at", postgresql_where=text("state = 'queued'")),
+    Index(
+        "delivery_planned", "dispatch_id", "due_at", postgresql_where=text("state = 'queued' and due_at <= not_before")
+    ),
     Index("delivery_due", "dispatch_id", "due_at", postgresql_where=text("state in ('sending', 'retry')")),
     Index("delivery_of_customer", "customer_id", "accepted_at"),
 )

@@ -14,6 +14,7 @@ from push_server.delivery.local import QuietHours
 from push_server.delivery.message import Composer, Message
 from push_server.delivery.models import DeliveryState, Reason
 from push_server.delivery.settle import Settlement
+from push_server.delivery.slots import LATE
 from push_server.delivery.variables import customer_variables
 from push_server.subscriptions.models import SubscriptionState
 from push_server.webpush.encryption import MAX_PLAINTEXT, encrypt
@@ -35,6 +36,7 @@ class Claimed(Struct, frozen=True, gc=False):
     variant: int
     attempts: int
     retries: int
+    not_before: datetime | None
     expires_at: datetime
     endpoint: str | None
     p256dh: bytes | None
@@ -148,6 +150,9 @@ def _hushed(row: Claimed, context: Context, now: datetime) -> Settlement | None:
         return None
     if context.message.quiet_hours == "drop":
         return _end(row, DeliveryState.SUPPRESSED, Reason.QUIET_HOURS)
+    if context.message.throttle_per_minute is not None and row.not_before is not None:
+        # Its place is lost: it gets another one, past these quiet hours.
+        return Settlement(row.id, row.attempts, DeliveryState.QUEUED, due_at=row.not_before - LATE)
     if until >= row.expires_at:
         return _end(row, DeliveryState.EXPIRED, Reason.TOO_LATE)
     return Settlement(row.id, row.attempts, DeliveryState.QUEUED, due_at=until)

@@ -38,7 +38,8 @@ _COUNTS = text(
 _ROWS = text(
     """
     select d.id, c.external_id, c.anonymous_id, s.public_id as subscription, d.variant, d.state, d.reason, d.attempts,
-           d.status_code, d.not_before, d.updated_at
+           d.status_code, d.not_before, d.updated_at,
+           case when d.state in ('queued', 'retry') then d.due_at end as due_at
     from dispatch p join delivery d on d.dispatch_id = p.id
     left join customer c on c.id = d.customer_id and c.site_id = :site
     left join subscription s on s.id = d.subscription_id and s.site_id = :site

@@ -1,9 +1,12 @@
 """The places in time of a campaign that is throttled: so many a minute, evenly, whatever else says when they may go."""
 
 from bisect import bisect_right
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from math import ceil
+from typing import Final
 
+LATE: Final = timedelta(seconds=3)
+"""Six sweeps. What is later than that has missed its place; so a minute holds at most a twentieth more than it may."""
 Runs = list[list[int]]
 
 

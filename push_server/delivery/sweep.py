@@ -18,9 +18,11 @@ import redis
 from push_server import clock, queue
 from push_server.db import Database, SiteSession
 from push_server.delivery.models import expires_at
+from push_server.delivery.overdue import OVERDUE, plan_overdue
 from push_server.delivery.plan import SWEEP_AFTER
 from push_server.delivery.service import PLAN_AGAIN, PLAN_JOB, enqueue_sending
 from push_server.delivery.set_back import catch_up
+from push_server.delivery.slots import LATE
 
 log = logging.getLogger(__name__)
 
@@ -57,10 +59,14 @@ returning d.id, d.dispatch_id, d.state, d.lapses
 """
 _LIFE = {"life": expires_at("row", "p"), "own_life": expires_at("delivery", "p")}
 _TO_TRY_AGAIN = _DUE.format(due="state in ('sending', 'retry') and due_at <= %(now)s", **_LIFE)
+# What was planned for now is no copy of a job that waits, so it goes on the queue however many wait there.
+_PLANNED = _DUE.format(
+    due=f"state = 'queued' and due_at <= not_before and due_at <= %(now)s and not ({OVERDUE})", **_LIFE
+)
 # The jobs of before a pause came to nothing, so what was queued until it ended is due at once.
 _LOST = _DUE.format(
     due="state = 'queued' and due_at <= greatest(%(now)s, p.resumed_at + %(wait)s)"
-    " and (due_at <= %(now)s or not_before is null or not_before <= %(now)s)",
+    " and (not_before is null or due_at > not_before)",
     **_LIFE,
 )
 
@@ -68,10 +74,12 @@ _LOST = _DUE.format(
 def sweep(database: Database) -> None:
     """One sweep over all sites."""
     catch_up(database)
+    plan_overdue(database)
     now = clock.now()
     with database.session() as session:
         _restart_planners(session, now)
         _enqueue(session, queue.RETRY, _due(session, _TO_TRY_AGAIN, now))
+        _enqueue(session, queue.SEND, _due(session, _PLANNED, now))
         if _is_worked_off():
             _enqueue(session, queue.SEND, _due(session, _LOST, now))
         _finish(session, now)
@@ -90,7 +98,14 @@ def _restart_planners(session: SiteSession, now: datetime) -> None:
 def _due(session: SiteSession, statement: str, now: datetime) -> list[tuple[int, int, str, int]]:
     return session.raw.execute(
         statement,
-        {"now": now, "later": now + SWEEP_AFTER, "wait": SWEEP_AFTER, "limit": AT_ONCE, "lapses": MAX_LAPSES},
+        {
+            "now": now,
+            "late": now - LATE,
+            "later": now + SWEEP_AFTER,
+            "wait": SWEEP_AFTER,
+            "limit": AT_ONCE,
+            "lapses": MAX_LAPSES,
+        },
     ).fetchall()
 
 

@@ -1,20 +1,15 @@
 """A site's quiet hours: the part of each customer's day in which its campaigns are silent."""
 
 from datetime import time
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from push_server.fields import Body
+from push_server.fields import Body, TimeOfDay
 from push_server.sites.models import Site
 
 SETTING: Final = "quiet_hours"
-TimeOfDay = Annotated[
-    str,
-    StringConstraints(strict=True, pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$"),
-    Field(description="as in 09:00", examples=["09:00"]),
-]
 
 
 class QuietHoursIn(Body):

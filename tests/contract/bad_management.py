@@ -285,6 +285,8 @@ CAMPAIGNS = [
     campaign("$.schedule", schedule={}),
     campaign("$.schedule", schedule="tomorrow"),
     campaign("$.schedule.at", schedule={"at": "tomorrow"}),
+    campaign("$.schedule.local_time", schedule={"local_time": "9 o'clock"}),
+    campaign("$.schedule.best_time", schedule={"best_time": "yes"}),
     campaign("$.schedule.rrule", schedule={"rrule": "FREQ=SECONDLY"}),
     campaign("$.name", name=" "),
     Bad("GET", f"/v1/campaigns/{NO_ID}", 404, "no_such_campaign"),

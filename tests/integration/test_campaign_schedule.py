@@ -32,7 +32,8 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"rrule": "FREQ=DAILY;BYHOUR=9;UNTIL=20260101"}, "$.rrule", "no_occurrence"),
     ({"at": "2026-03-28T09:00:00Z", "rrule": "FREQ=DAILY;UNTIL=20260328T090000"}, "$.rrule", "no_occurrence"),
     ({"rrule": "FREQ=YEARLY;BYHOUR=9;" + "BYMONTH=1" * 60}, "$.rrule", "string_too_long"),
-    ({"local_time": "09:00"}, "$.local_time", "not_supported"),
+    ({"local_time": "9:00"}, "$.local_time", "string_pattern_mismatch"),
+    ({"best_time": False}, "$", "empty_schedule"),
     ({}, "$", "empty_schedule"),
     ({"when": "soon"}, "$.when", "extra_forbidden"),
 ]

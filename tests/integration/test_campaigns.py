@@ -78,7 +78,7 @@ def test_a_draft_shows_its_defaults(shop: Shop) -> None:
         ({"topic": "a b"}, "$.topic", "string_pattern_mismatch"),
         ({"topic": "a" * 33}, "$.topic", "string_pattern_mismatch"),
         ({"topic": "abc\n"}, "$.topic", "string_pattern_mismatch"),
-        ({"schedule": {"local_time": "09:00"}}, "$.schedule.local_time", "not_supported"),
+        ({"schedule": {"local_time": "24:00"}}, "$.schedule.local_time", "string_pattern_mismatch"),
         ({"schedule": {"at": "2020-01-01T00:00:00Z"}}, "$.schedule.at", "in_past"),
         ({"throttle_per_minute": 0}, "$.throttle_per_minute", "greater_than_equal"),
         ({"guards": {"lowest_price_30d": True}}, "$.guards.lowest_price_30d", "no_products"),

@@ -1,5 +1,6 @@
 """Local times, quiet hours and the places of a throttled campaign, by themselves."""
 
+from collections import Counter
 from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
@@ -98,6 +99,25 @@ def test_no_minute_holds_more_than_it_may(per_minute: int, asked: list[tuple[int
         assert beyond - first > timedelta(seconds=59.99)
     assert slots.runs == sorted(slots.runs)
     assert all(before[1] < after[0] for before, after in zip(slots.runs, slots.runs[1:], strict=False))
+
+
+@given(
+    st.integers(1, 40),
+    st.lists(st.sampled_from([BUDAPEST, NEW_YORK, KOLKATA]), min_size=1, max_size=120),
+    INSTANTS,
+    TIMES,
+)
+def test_local_times_of_three_zones_share_the_pace(
+    per_minute: int, zones: list[str], start: datetime, when: time
+) -> None:
+    slots, taken = Slots(per_minute, []), []
+    for zone in zones:
+        wanted = first_at(when, start, zone)
+        taken.append(slots.take(wanted))
+        behind = sum(first_at(when, start, other) <= wanted for other in zones)
+        assert taken[-1] - wanted <= timedelta(seconds=(behind + len(zones)) * 60 / per_minute), "nobody waits in vain"
+    minutes = Counter(at.replace(second=0, microsecond=0) for at in taken)
+    assert max(minutes.values()) <= per_minute
 
 
 def test_places_follow_one_another_without_a_gap() -> None:
