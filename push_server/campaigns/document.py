@@ -154,6 +154,9 @@ class CampaignIn(Body):
     throttle_per_minute: int | None = Field(
         default=None, ge=1, le=1_000_000, description="deliveries that become due in a minute"
     )
+    delivery: Literal["at-least-once", "at-most-once"] = Field(
+        default="at-least-once", description="what becomes of messages of which nobody knows whether they were posted"
+    )
     experiment: Experiment | None = Field(default=None, description="find the best variant first")
     guards: Guards | None = None
 
@@ -205,6 +208,7 @@ def message_of(document: dict[str, Any]) -> Message:
         quiet_hours=document["quiet_hours"],
         message_class=document.get("message_class", MARKETING),
         cap=document["cap"],
+        at_most_once=document.get("delivery") == "at-most-once",
         experiment=as_sent(document.get("experiment")),
         priority=document.get("priority", DEFAULT_PRIORITY),
     )

@@ -30,6 +30,7 @@ class CampaignOut(BaseModel):
     topic: str | None = None
     quiet_hours: str
     cap: str
+    delivery: str = "at-least-once"
     message_class: str = MARKETING
     passes: list[Literal["caps", "quiet_hours"]] = Field(description="what does not hold it up")
     priority: int | None = None

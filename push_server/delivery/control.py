@@ -91,6 +91,7 @@ def replace_message(session: SiteSession, campaign_id: int, message: dict[str, A
     for dispatch in _open(session, campaign_id):
         assert dispatch.created_at is not None
         dispatch.message, dispatch.message_class = message, message["message_class"]
+        dispatch.at_most_once = message["at_most_once"]
         dispatch.priority = Message(**message).rank
         dispatch.expires_at = dispatch.created_at + timedelta(seconds=message["ttl"] or INSTANT_WINDOW)
         session.add(dispatch)

@@ -13,7 +13,7 @@ from typing import Final
 from push_server import clock
 from push_server.db import Database, SiteSession
 from push_server.delivery.lane import Lane, lane, origin_of
-from push_server.delivery.models import DeliveryState
+from push_server.delivery.models import DeliveryState, Reason
 from push_server.delivery.prepare import Claimed
 from push_server.delivery.settle import AWAY, Settlement, decide
 from push_server.delivery.vapid_pause import PROBE_EVERY, Key, KeyWatch, Pause, lift, start, take_probe
@@ -30,10 +30,10 @@ _watch = KeyWatch()
 
 
 class Gate:
-    """The gate for one chunk of a site."""
+    """The gate for one chunk of a site. `at_most_once`: what may have arrived is not posted again."""
 
-    def __init__(self, database: Database, site_id: int, paused: list[Pause]) -> None:
-        self._database, self._site_id = database, site_id
+    def __init__(self, database: Database, site_id: int, paused: list[Pause], *, at_most_once: bool) -> None:
+        self._database, self._site_id, self._at_most_once = database, site_id, at_most_once
         self._pauses: dict[Key, Pause] = {(pause.vapid_key_id, pause.origin): pause for pause in paused}
         self._lanes: dict[str, Lane] = {}
         self._posted: dict[int, float] = {}
@@ -79,6 +79,8 @@ class Gate:
         if verdict.outcome is Outcome.KEY_REJECTED:
             self._rejections.append((row, response))
             return None
+        if response.status is None and self._at_most_once:
+            return Settlement(row.id, row.attempts, DeliveryState.FAILED, Reason.PUSH_SERVICE_ERROR)
         if (verdict.outcome is Outcome.THROTTLED and own.limited) or (verdict.outcome is Outcome.RETRY and is_probe):
             again_at = now + timedelta(seconds=retry_delay(1, verdict.retry_after, _rng))
             return self._give_back(row, again_at, response.status)

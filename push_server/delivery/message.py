@@ -58,6 +58,7 @@ class Message:
     cap: str = "respect"
     priority: int = 500
     experiment: Experiment | None = None
+    at_most_once: bool = False
     customer_ids: list[int] | None = None
     variant: int | None = None
 

@@ -84,6 +84,7 @@ class Dispatch(SiteScoped, table=True):
     message: dict[str, object] = Field(
         sa_type=JSONB, description="variants, ttl, urgency, topic, guards, holdout_percent"
     )
+    at_most_once: bool = Field(default=False, description="what may have been posted is not posted again")
     message_class: str = MARKETING
     priority: int | None = Field(
         default=None, sa_type=SmallInteger, description="among messages that caps limit; null: they do not limit it"

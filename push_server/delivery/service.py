@@ -47,6 +47,7 @@ def dispatch(
         message=message,
         created_at=at,
         due_at=now + PLAN_AGAIN,
+        at_most_once=message["at_most_once"],
         message_class=message["message_class"],
         priority=Message(**message).rank,
         expires_at=at + timedelta(seconds=message["ttl"] or INSTANT_WINDOW),

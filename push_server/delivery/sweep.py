@@ -38,16 +38,15 @@ MAX_LAPSES: Final = 5
 
 _DUE = """
 update delivery d
-set state = case when due.expires_at <= %(now)s then 'expired' when due.lapses >= %(lapses)s then 'failed'
-                 else 'queued' end,
-    reason = case when due.expires_at <= %(now)s then 'too_late' when due.lapses >= %(lapses)s
-                  then 'push_service_error' end,
-    due_at = case when due.expires_at > %(now)s and due.lapses < %(lapses)s then %(later)s::timestamptz end,
+set state = case when due.is_lost then 'failed' when due.expires_at <= %(now)s then 'expired' else 'queued' end,
+    reason = case when due.is_lost then 'push_service_error' when due.expires_at <= %(now)s then 'too_late' end,
+    due_at = case when not due.is_lost and due.expires_at > %(now)s then %(later)s::timestamptz end,
     lapses = due.lapses, updated_at = %(now)s
 from (
-    select row.id, row.lapses, {life} as expires_at
+    select row.id, row.lapses, {life} as expires_at,
+           row.lapses >= %(lapses)s or (p.at_most_once and row.state = 'sending') as is_lost
     from dispatch p cross join lateral (
-        select id, not_before, lapses + (state = 'sending')::int as lapses from delivery
+        select id, state, not_before, lapses + (state = 'sending')::int as lapses from delivery
         where dispatch_id = p.id and {due} and (p.paused_at is null or {own_life} <= %(now)s)
         order by due_at limit %(limit)s for update skip locked
     ) row

@@ -288,3 +288,29 @@ def test_what_is_planned_for_later_expires_when_its_own_life_ends(shop: Shop, pu
     later(3 * 3600 + 601)
     tick(db)
     assert shop.report(campaign)["reasons"] == {"too_late": 1}
+
+
+@pytest.mark.parametrize(
+    ("policy", "posted", "state"), [("at-least-once", 2, "accepted"), ("at-most-once", 1, "failed")]
+)
+def test_what_may_have_been_posted_by_a_dead_worker(
+    shop: Shop, push: ScriptedPush, db: Database, policy: str, posted: int, state: str
+) -> None:
+    shop.customer("ada", "ada")
+    campaign = shop.start(delivery=policy)
+    work()
+    with db.session() as session:  # as though the worker had died before it could write the result
+        session.sql(text("update delivery set state = 'sending', due_at = updated_at + interval '30 s'"))
+    later(31)
+    tick(db)
+    work()
+    assert (push.asked["ada"], shop.states(campaign)) == (posted, {state: 1})
+
+
+def test_at_most_once_does_not_ask_again_where_no_answer_came(shop: Shop, push: ScriptedPush) -> None:
+    names = shop.crowd(2)
+    push.script["c0"].append(Answer(reset=True))
+    push.script["c1"].append(Answer(503))
+    campaign = shop.send(delivery="at-most-once")
+    assert [push.asked[name] for name in names] == [1, 2], "a refusal is an answer, and tells that nothing arrived"
+    assert shop.states(campaign) == {"failed": 1, "accepted": 1}
