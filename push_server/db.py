@@ -96,6 +96,7 @@ class Database:
             pool_pre_ping=True,
             pool_timeout=10,
             enable_from_linting=False,  # half a minute for a segment's rule of 450 events
+            connect_args={"prepare_threshold": prepare_threshold()},
         )
 
     @contextmanager
@@ -113,7 +114,12 @@ class Database:
 
     def connect(self, *, autocommit: bool = False) -> psycopg.Connection:
         """A plain psycopg connection of one's own, for COPY, LISTEN and advisory locks; the caller closes it."""
-        return psycopg.connect(self.url, autocommit=autocommit)
+        return psycopg.connect(self.url, autocommit=autocommit, prepare_threshold=prepare_threshold())
+
+
+def prepare_threshold() -> int | None:
+    """How often psycopg runs a statement before it prepares it on the server; None: never."""
+    return 5 if settings().prepared_statements else None
 
 
 def driver_url(url: str) -> str:

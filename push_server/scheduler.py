@@ -22,7 +22,10 @@ log = logging.getLogger(__name__)
 LOCK = 0x686F6D7363680001
 CHECK_SECONDS = 1.0
 # The server notices a leader whose machine vanished after about 15 seconds, and frees the lock.
-_KEEPALIVE = "-c tcp_keepalives_idle=5 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=2"
+_LEAD = f"""
+select pg_try_advisory_xact_lock({LOCK}), set_config('tcp_keepalives_idle', '5', true),
+       set_config('tcp_keepalives_interval', '5', true), set_config('tcp_keepalives_count', '2', true)
+"""
 
 
 class Scheduler:
@@ -56,14 +59,18 @@ class Scheduler:
         self.stopping.set()
 
     def _campaign(self) -> None:
-        """Hold the lock on a connection of its own, for as long as that connection lives."""
-        with psycopg.connect(self.database.url, autocommit=True, connect_timeout=5, options=_KEEPALIVE) as connection:
+        """Hold the lock in a transaction of its own connection, for as long as that lives: a pooler in transaction mode
+        gives each transaction another of the server's sessions. It sees no rows, so it keeps vacuum from nothing.
+        """
+        with psycopg.connect(self.database.url, connect_timeout=5, prepare_threshold=None) as connection:
             while not self.stopping.is_set():
                 if not self.leading.is_set():
-                    row = connection.execute("select pg_try_advisory_lock(%s)", [LOCK]).fetchone()
+                    row = connection.execute(_LEAD).fetchone()
                     if row is not None and row[0]:
                         log.info("leading")
                         self.leading.set()
+                    else:
+                        connection.rollback()
                 else:
                     connection.execute("select 1")
                 self.stopping.wait(CHECK_SECONDS)

@@ -67,7 +67,8 @@ def provide_database(home: Home, supervisor: Supervisor) -> None:
                 explain=server.diagnose,
             )
         )
-        use({"HOMING_DATABASE_URL": server.url})
+        # A database of this machine has its clock: nothing to compare.
+        use({"HOMING_DATABASE_URL": server.url, "HOMING_CLOCK": "machine"})
     health.check_database(settings().require_database_url(), schema=False)
     upgrade(database())
     health.check_secret_key(database())

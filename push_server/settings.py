@@ -2,7 +2,7 @@
 
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -43,6 +43,14 @@ class Settings(BaseSettings):
     )
     backfill_timeout: float = Field(
         default=600.0, gt=0, description="Seconds that finding a segment's members in the background may take in all."
+    )
+    prepared_statements: bool = Field(
+        default=True,
+        description="Off for PgBouncer in transaction mode, unless its max_prepared_statements is above 0.",
+    )
+    clock: Literal["database", "machine"] = Field(
+        default="database",
+        description="By whose clock processes go. `homing up` with its own PostgreSQL goes by the machine's.",
     )
     chunk_size: int = Field(
         default=2000,

@@ -127,6 +127,7 @@ def migrate() -> None:
 def prepare(process: str) -> None:
     """Refuse to start on settings that cannot work. A server that is merely away is waited for later."""
     from push_server import health
+    from push_server.database_clock import keep_time
     from push_server.db import database
 
     known = settings()
@@ -140,6 +141,8 @@ def prepare(process: str) -> None:
         if error.code != "database_unreachable":
             raise
         logging.getLogger(__name__).warning("%s", error.detail)
+    if known.clock == "database":
+        keep_time(database())
 
 
 def run_until_asked(supervisor: Supervisor, start: Callable[[], None], stop: Callable[[], None]) -> None:

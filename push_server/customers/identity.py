@@ -68,9 +68,9 @@ def lock_site(conn: Connection, site_id: int, exclusive: bool = False) -> None:
     conn.execute(_lock(site_id, exclusive))
 
 
-def begin_locked(sites: list[tuple[int, bool]]) -> str:
-    """SQL that begins a transaction and takes the locks of these sites (exclusively or not) in one round trip."""
-    return ";".join(["begin", *(_lock(site_id, exclusive) for site_id, exclusive in sorted(sites))])
+def begin_locked(sites: list[tuple[int, bool]], limits: str) -> str:
+    """SQL that in one round trip begins a transaction, sets `limits` and locks these sites, exclusively or not."""
+    return ";".join(["begin", limits, *(_lock(site_id, exclusive) for site_id, exclusive in sorted(sites))])
 
 
 def _lock(site_id: int, exclusive: bool) -> str:

@@ -26,6 +26,8 @@ from push_server.events.order_store import Derived, derive_orders, line_terms
 from push_server.events.rows import Rows
 from push_server.events.terms import CATEGORY, EVENT, MAX_EVENT_NAMES, PRODUCT, Terms, Wanted
 
+# Of the transaction, not the connection: a pooler in transaction mode has no other place for them.
+_LIMITS = "set local lock_timeout = '10s'; set local statement_timeout = '20s'"
 _TRIES = 10
 _WARY = 200
 """How many transactions look for stored messages beforehand once one has met such a message. Usually none comes twice,
@@ -106,7 +108,7 @@ class Committer:
 
     def _write(self, conn: Connection, submissions: list[Submission], alone: set[int]) -> None:
         sites = sorted({submission.site_id for submission in submissions})
-        conn.execute(begin_locked([(site_id, site_id in alone) for site_id in sites]))
+        conn.execute(begin_locked([(site_id, site_id in alone) for site_id in sites], _LIMITS))
         stored = _stored_keys(conn, submissions) if self._wary else set()
         _claim_keys(conn, submissions)
         fresh = _without_duplicates(submissions, stored)

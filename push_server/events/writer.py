@@ -18,6 +18,7 @@ from collections.abc import Callable
 import psycopg
 
 from push_server.customers.identity import Connection
+from push_server.db import prepare_threshold
 from push_server.errors import HomingError, Invalid, Unavailable
 from push_server.events.commit import Committer, Submission
 
@@ -31,7 +32,6 @@ MAX_PENDING = 64 << 20
 """Bytes of bodies in the queue."""
 WORTH_HELP = 64 << 10
 """Bytes of bodies that wait before a second thread takes them."""
-_OPTIONS = "-c lock_timeout=10s -c statement_timeout=20s"
 
 
 class Writer:
@@ -159,7 +159,11 @@ class _Hand:
     def connection(self) -> Connection:
         if self._conn is None or self._conn.closed:
             self._conn = psycopg.connect(
-                self._url, autocommit=True, connect_timeout=3, tcp_user_timeout=15_000, options=_OPTIONS
+                self._url,
+                autocommit=True,
+                connect_timeout=3,
+                tcp_user_timeout=15_000,
+                prepare_threshold=prepare_threshold(),
             )
         return self._conn
 

@@ -1,0 +1,13 @@
+"""`python -m tests.doubles.skewed_host SECONDS COMMAND…`: `homing COMMAND…` on a host whose clock is so far off."""
+
+import sys
+from datetime import UTC, datetime, timedelta
+
+from push_server import clock
+from push_server.cli import main
+
+if __name__ == "__main__":
+    off = timedelta(seconds=float(sys.argv.pop(1)))
+    clock._system = lambda: datetime.now(UTC) + off
+    clock.set_source(None)
+    main()
