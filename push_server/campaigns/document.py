@@ -184,6 +184,7 @@ class CampaignIn(Body):
         timed = {
             "$.throttle_per_minute": self.throttle_per_minute,
             "$.schedule.local_time": self.schedule and self.schedule.local_time,
+            "$.schedule.best_time": (self.schedule and self.schedule.best_time) or None,
         }
         why = "cannot stand beside `experiment`, whose winner goes out to all at once; leave one of them out"
         return found + [Fault(path, why, "with_experiment") for path, value in timed.items() if value is not None]

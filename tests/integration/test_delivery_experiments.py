@@ -127,6 +127,7 @@ def test_it_is_stopped_like_any_campaign(shop: Shop, push: ScriptedPush) -> None
     [
         ({"variants": VARIANTS[:1]}, "$.experiment"),
         ({"throttle_per_minute": 5}, "$.throttle_per_minute"),
+        ({"schedule": {"best_time": True}}, "$.schedule.best_time"),
         ({"experiment": {"decide_within": "1m"}}, "$.experiment.decide_within"),
         ({"experiment": {"test_percent": 0}}, "$.experiment.test_percent"),
         ({"experiment": {"test_percent": 100}}, "$.experiment.test_percent"),
