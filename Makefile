@@ -53,7 +53,7 @@ lock: ## resolve requirements anew, by version and hash
 	$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 pyproject.toml --extra bench -c requirements/dev.txt -o requirements/bench.txt
 
 clean: ## what a build leaves
-	rm -rf build dist $(VENV) node_modules sdk_js/node_modules sdk_js/dist
+	rm -rf build dist $(VENV) node_modules sdk_js/node_modules bench/node_modules sdk_js/dist
 
 # The marker files say which set of requirements the environment holds; dev holds run's too.
 $(VENV)/bin/python:
