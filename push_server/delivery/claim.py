@@ -33,12 +33,13 @@ RENEW_AFTER: Final = 10.0
 # `d`: by id. Any other takes longer the larger the dispatch is, and is chosen while a table has no statistics yet.
 _CLAIM = f"""
 with free as materialized (
-    select id, dispatch_id, state, not_before from delivery where id = any(%(ids)s::bigint[])
+    select id, dispatch_id, state, not_before from delivery
+    where id = any(%(ids)s::bigint[]) and site_id = %(site)s
     order by id for update skip locked
 ), claimed as (
     update delivery d set state = 'sending', attempts = d.attempts + 1, due_at = %(until)s, updated_at = %(now)s
     from free
-    where d.id = free.id and free.dispatch_id = %(dispatch)s and free.state = 'queued'
+    where d.id = free.id and d.site_id = %(site)s and free.dispatch_id = %(dispatch)s and free.state = 'queued'
         and (free.not_before is null or free.not_before <= %(now)s)
     returning d.id, d.customer_id, d.subscription_id, d.variant, d.attempts, d.retries, d.not_before
 )
