@@ -20,6 +20,8 @@ from push_server.webpush.message import MAX_TTL
 
 DEFAULT_TTL: Final = 86_400
 DEFAULT_PRIORITY: Final = 500
+MOST_POINTS: Final = 2**53
+"""Whole numbers up to here are the same in every JSON reader."""
 MAX_DATA: Final = 3_500
 """Bytes of `data` as JSON; a push message holds under 4,000."""
 
@@ -111,6 +113,7 @@ class Guards(Body):
         default=None,
         description="the customer has ordered nothing, or none of these product ids, since the message was planned",
     )
+    points_at_least: int | None = Field(default=None, ge=1, le=MOST_POINTS, description="the customer still has them")
 
 
 class CampaignIn(Body):
@@ -158,6 +161,9 @@ class CampaignIn(Body):
         default="at-least-once", description="what becomes of messages of which nobody knows whether they were posted"
     )
     experiment: Experiment | None = Field(default=None, description="find the best variant first")
+    devices: Literal["all", "latest"] = Field(
+        default="all", description="all browsers of a customer, or the one that was seen last"
+    )
     guards: Guards | None = None
 
     def stored(self) -> dict[str, Any]:
@@ -202,6 +208,8 @@ def message_of(document: dict[str, Any]) -> Message:
         in_stock=guards.get("in_stock", []),
         lowest_price_30d=guards.get("lowest_price_30d", False),
         not_bought=guards.get("not_bought"),
+        points_at_least=guards.get("points_at_least"),
+        latest_device=document.get("devices") == "latest",
         holdout_percent=document.get("holdout_percent", 0),
         local_time=document.get("schedule", {}).get("local_time"),
         best_time=document.get("schedule", {}).get("best_time", False),

@@ -19,8 +19,10 @@ from push_server.errors import Conflict, Fault, Invalid
 from push_server.http import json_path
 
 _EDITABLE = (CampaignState.DRAFT, CampaignState.SCHEDULED, CampaignState.PAUSED)
-_PLANNED: Final = ("audience", "holdout_percent", "schedule", "throttle_per_minute", "experiment")
+_PLANNED: Final = ("audience", "holdout_percent", "schedule", "throttle_per_minute", "experiment", "devices")
 """What the rows of a delivery were made of: who gets one, and when."""
+_ABSENT: Final = {"devices": "all"}
+"""What a document of before that field was means."""
 
 
 def change(session: SiteSession, campaign: Campaign, changes: dict[str, Any]) -> None:
@@ -81,7 +83,7 @@ def _read(document: dict[str, Any]) -> CampaignIn:
 
 
 def _too_late(before: dict[str, Any], after: dict[str, Any], *, started: bool, running: bool) -> list[Fault]:
-    changed = [f"$.{name}" for name in _PLANNED if running and before.get(name) != after.get(name)]
+    changed = [f"$.{name}" for name in _PLANNED if running and before.get(name, _ABSENT.get(name)) != after.get(name)]
     weights = [[variant["weight"] for variant in document["variants"]] for document in (before, after)]
     if (started and len(weights[0]) != len(weights[1])) or (running and weights[0] != weights[1]):
         changed.append("$.variants")

@@ -15,12 +15,13 @@ from push_server.customers.models import Customer
 from push_server.db import SiteSession
 from push_server.delivery import token
 from push_server.delivery.guards import PRICE_DAYS, are_lowest
-from push_server.delivery.message import document, encode, fill_in
+from push_server.delivery.message import Message, document, encode, fill_in
 from push_server.delivery.variables import (
     all_in_stock,
     common_variables,
     customer_variables,
     guarded_products,
+    has_spent,
     points_variables,
 )
 from push_server.settings import settings
@@ -53,10 +54,16 @@ def preview(session: SiteSession, campaign: Campaign, site: Site, customer: Cust
         why = f"a product has no price, or had a lower one within {PRICE_DAYS} days"
         unkept.append(("$.guards.lowest_price_30d", why))
     return [
-        _render(at, notification, one, {**common, "points": points[one.id or 0]}, unkept)
+        _render(at, notification, one, {**common, "points": own}, [*unkept, *_spent(message, own)])
         for one in customers
+        for own in [points[one.id or 0]]
         for at, notification in enumerate(message.notifications)
     ]
+
+
+def _spent(message: Message, points: dict[str, object]) -> list[tuple[str, str]]:
+    why = f"the customer has {points['balance']} points"
+    return [("$.guards.points_at_least", why)] if has_spent(message, points) else []
 
 
 def audience_size(session: SiteSession, campaign: Campaign) -> tuple[int, int]:

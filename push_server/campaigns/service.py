@@ -115,7 +115,7 @@ def send_test(session: SiteSession, public_id: str, external_id: str, variant: i
         raise _unknown("$.customer", "this customer has no active subscription", "no_subscription")
     assert campaign.id is not None
     assert customer.id is not None
-    message = replace(message, variant=variant, customer_ids=[customer.id])
+    message = replace(message, variant=variant, customer_ids=[customer.id], latest_device=False)
     dispatch(session, campaign.id, [], [], message.as_document(), is_test=True)
     return len(subscriptions)
 

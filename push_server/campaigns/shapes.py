@@ -35,6 +35,7 @@ class CampaignOut(BaseModel):
     passes: list[Literal["caps", "quiet_hours"]] = Field(description="what does not hold it up")
     priority: int | None = None
     throttle_per_minute: int | None = None
+    devices: str = "all"
     guards: dict[str, Any] | None = None
     experiment: dict[str, Any] | None = None
     schedule: dict[str, str | bool] | None = Field(

@@ -9,8 +9,7 @@ _SCALE = 2.0**-64
 
 def share(campaign_id: int, purpose: str, customer_id: int) -> float:
     """A number in [0, 1) that is the customer's own in this campaign; independent between purposes."""
-    key = f"{campaign_id}:{purpose}:{customer_id}".encode()
-    return int.from_bytes(blake2b(key, digest_size=8).digest()) * _SCALE
+    return _share(f"{campaign_id}:{purpose}:{customer_id}")
 
 
 def is_held_out(campaign_id: int, customer_id: int, percent: float) -> bool:
@@ -23,6 +22,11 @@ def is_trying(campaign_id: int, customer_id: int, percent: float) -> bool:
     return share(campaign_id, "experiment", customer_id) * 100 < percent
 
 
+def is_held_out_of_site(site_id: int, customer_id: int, percent: float) -> bool:
+    """Whether the customer is among the `percent` of a site's that none of its campaigns goes to."""
+    return _share(f"site {site_id}:holdout:{customer_id}") * 100 < percent
+
+
 def variant_of(campaign_id: int, customer_id: int, weights: Sequence[float]) -> int:
     """The index of the customer's variant; each weight's part of the sum is its part of the customers."""
     if len(weights) == 1:
@@ -30,3 +34,7 @@ def variant_of(campaign_id: int, customer_id: int, weights: Sequence[float]) -> 
     point = share(campaign_id, "variant", customer_id) * sum(weights)
     bounds = list(accumulate(weights))
     return next((index for index, bound in enumerate(bounds) if point < bound), len(weights) - 1)
+
+
+def _share(key: str) -> float:
+    return int.from_bytes(blake2b(key.encode(), digest_size=8).digest()) * _SCALE

@@ -187,7 +187,7 @@ def _context(
         quiet=quiet_hours(site, message, is_test=dispatch.is_test),
         time_zone=site.time_zone,
         points=points_variables(session, site, customers, clock.now())
-        if names(message.notifications, "points")
+        if message.points_at_least is not None or names(message.notifications, "points")
         else {},
     )
 

@@ -49,6 +49,8 @@ class Message:
     in_stock: list[str] = field(default_factory=list)
     lowest_price_30d: bool = False
     not_bought: list[str] | Literal[True] | None = None
+    points_at_least: int | None = None
+    latest_device: bool = False
     holdout_percent: float = 0
     local_time: str | None = None
     best_time: bool = False

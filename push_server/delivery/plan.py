@@ -16,7 +16,7 @@ from push_server.audiences.service import members_page
 from push_server.customers.identity import lock_site
 from push_server.customers.models import Customer
 from push_server.db import Database, SiteSession, int_array
-from push_server.delivery.assignment import is_held_out, is_trying, variant_of
+from push_server.delivery.assignment import is_held_out, is_held_out_of_site, is_trying, variant_of
 from push_server.delivery.audience import freshen, unready
 from push_server.delivery.experiments import held_until
 from push_server.delivery.message import Message
@@ -24,6 +24,9 @@ from push_server.delivery.models import Dispatch, DispatchState
 from push_server.delivery.service import PLAN_AGAIN, enqueue_sending
 from push_server.delivery.timing import is_timed, plan_times
 from push_server.settings import settings
+from push_server.sites.caps import TRANSACTIONAL
+from push_server.sites.holdout import holdout_of
+from push_server.sites.models import Site
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +48,9 @@ select %(site)s, %(dispatch)s, m.customer_id, s.id, m.variant,
 from unnest(%(customers)s::int[], %(variants)s::int[], %(held_out)s::bool[], %(not_before)s::timestamptz[])
     as m(customer_id, variant, held_out, not_before)
 left join subscription s on s.customer_id = m.customer_id and s.state = 'active' and s.site_id = %(site)s
+    and (not %(latest)s or s.id = (
+        select id from subscription where customer_id = m.customer_id and state = 'active' and site_id = %(site)s
+        order by updated_at desc, id desc limit 1))
 order by m.customer_id, s.id
 on conflict (dispatch_id, subscription_id) do nothing
 returning id, state, not_before
@@ -115,8 +121,6 @@ def _members(session: SiteSession, dispatch: Dispatch, message: Message) -> list
 def _write_rows(session: SiteSession, dispatch: Dispatch, message: Message, customers: list[int]) -> list[int]:
     """The page's rows: one per active subscription, one for each customer without any; ids of those to be sent."""
     now = clock.now()
-    campaign = dispatch.campaign_id
-    percent = 0 if dispatch.is_test else message.holdout_percent
     given = [_given(dispatch, message, customer, now) for customer in customers]
     rows = session.raw.execute(
         _ROWS,
@@ -126,7 +130,8 @@ def _write_rows(session: SiteSession, dispatch: Dispatch, message: Message, cust
             "customers": int_array(customers),
             "variants": int_array(variant for variant, _not_before in given),
             "not_before": [not_before for _variant, not_before in given],
-            "held_out": [percent > 0 and is_held_out(campaign, customer, percent) for customer in customers],
+            "held_out": _held_out(session, dispatch, message, customers),
+            "latest": message.latest_device,
             "due": now + SWEEP_AFTER,
             "now": now,
         },
@@ -143,3 +148,16 @@ def _given(dispatch: Dispatch, message: Message, customer: int, now: datetime) -
     if experiment is None or is_trying(dispatch.campaign_id, customer, experiment["percent"]):
         return variant, None
     return (variant, held_until(dispatch)) if dispatch.winner is None else (dispatch.winner, now)
+
+
+def _held_out(session: SiteSession, dispatch: Dispatch, message: Message, customers: list[int]) -> list[bool]:
+    """For each customer whether he gets nothing, be it of this campaign or of any of the site's."""
+    if dispatch.is_test:
+        return [False] * len(customers)
+    campaign, percent = dispatch.campaign_id, message.holdout_percent
+    everywhere = holdout_of(session.get_one(Site, session.site_id)) if message.message_class != TRANSACTIONAL else 0
+    return [
+        (percent > 0 and is_held_out(campaign, customer, percent))
+        or (everywhere > 0 and is_held_out_of_site(session.site_id, customer, everywhere))
+        for customer in customers
+    ]

@@ -15,7 +15,7 @@ from push_server.delivery.message import Composer, Message
 from push_server.delivery.models import DeliveryState, Reason
 from push_server.delivery.settle import Settlement
 from push_server.delivery.slots import LATE
-from push_server.delivery.variables import customer_variables
+from push_server.delivery.variables import customer_variables, has_spent
 from push_server.subscriptions.models import SubscriptionState
 from push_server.webpush.encryption import MAX_PLAINTEXT, encrypt
 from push_server.webpush.guard import check_endpoint
@@ -58,7 +58,7 @@ class Context:
     `left`: customers who are in the audience no longer. `bought`: those who have what the message is about;
     `are_lowest`: whether prices are what it promises. `quiet`: the hours that the message keeps; `time_zone` is that
     of customers who have none. `points`: the variable of each customer, where some text
-    names it.
+    or a guard needs it.
     """
 
     site_id: int
@@ -132,7 +132,7 @@ def _untrue(row: Claimed, context: Context, now: datetime) -> Settlement | None:
         return _end(row, DeliveryState.SUPPRESSED, Reason.UNSUBSCRIBED)
     if row.snoozed_until is not None and now < row.snoozed_until:
         return _end(row, DeliveryState.SUPPRESSED, Reason.QUIET_HOURS)
-    if row.customer_id in context.left:
+    if row.customer_id in context.left or has_spent(context.message, context.points.get(row.customer_id, {})):
         return _end(row, DeliveryState.SUPPRESSED, Reason.LEFT_SEGMENT)
     if row.customer_id in context.bought:
         return _end(row, DeliveryState.SUPPRESSED, Reason.BOUGHT)

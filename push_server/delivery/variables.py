@@ -13,6 +13,7 @@ from sqlmodel import col, select
 
 from push_server.catalog.models import Product
 from push_server.db import SiteSession
+from push_server.delivery.message import Message
 from push_server.loyalty.program import Program, program_of
 from push_server.loyalty.standing import Standing, standings
 from push_server.sites.models import Site
@@ -33,6 +34,12 @@ def points_variables(
     zone = ZoneInfo(site.time_zone)
     program = program_of(session.raw, session.site_id) or Program()
     return {id: _points(standing, program, now, zone) for id, standing in standings(session, customers, now).items()}
+
+
+def has_spent(message: Message, points: Mapping[str, object]) -> bool:
+    """Whether a customer, by his variable `points`, has fewer than the message is about."""
+    least, balance = message.points_at_least, points.get("balance", 0)
+    return least is not None and isinstance(balance, int) and balance < least
 
 
 def _points(standing: Standing, program: Program, now: datetime, zone: ZoneInfo) -> dict[str, object]:

@@ -8,9 +8,10 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from push_server import clock, http, security
 from push_server.fields import Body, Name
 from push_server.http import session_of
-from push_server.sites import caps, quiet_hours, service
+from push_server.sites import caps, holdout, quiet_hours, service
 from push_server.sites.access import Principal, require
 from push_server.sites.caps import CapIn
+from push_server.sites.holdout import HoldoutPercent
 from push_server.sites.models import Scope, Site
 from push_server.sites.quiet_hours import QuietHoursIn
 from push_server.sites.retention import MOST_NAMES, change_retention, retention_of
@@ -83,6 +84,9 @@ class SitePatch(Body):
     caps: list[CapIn] | None = Field(
         default=None, max_length=10, description="all of them together; each holds. null: there are none"
     )
+    holdout_percent: HoldoutPercent | None = Field(
+        default=None, description="customers that no campaign goes to but transactional ones; null: none"
+    )
 
 
 class SiteOut(BaseModel):
@@ -102,6 +106,7 @@ class SiteOut(BaseModel):
     retention: RetentionOut
     quiet_hours: dict[str, str] | None
     caps: list[CapIn]
+    holdout_percent: float | None
     created_at: str
 
 
@@ -140,7 +145,10 @@ def patch_site(body: SitePatch, request: Request, principal: Writer) -> SiteOut:
         site.settings = {**site.settings, quiet_hours.SETTING: hours}
     if "caps" in given:
         site.settings = {**site.settings, caps.SETTING: [cap.model_dump() for cap in body.caps or []]}
-    columns = {name: value for name, value in given.items() if name not in ("prompt", "quiet_hours", "caps")}
+    if "holdout_percent" in given:
+        site.settings = {**site.settings, holdout.SETTING: body.holdout_percent}
+    apart = ("prompt", "quiet_hours", "caps", "holdout_percent")
+    columns = {name: value for name, value in given.items() if name not in apart}
     service.change_site(site, columns)
     session.add(site)
     session.flush()
@@ -176,6 +184,7 @@ def _out(request: Request, site: Site) -> SiteOut:
         retention=RetentionOut(**retention_of(site).written()),
         quiet_hours=site.settings.get(quiet_hours.SETTING),
         caps=site.settings.get(caps.SETTING) or [],
+        holdout_percent=site.settings.get(holdout.SETTING),
         created_at=clock.rfc3339(site.created_at),
         **site.model_dump(
             include={
