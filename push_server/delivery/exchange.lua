@@ -32,16 +32,17 @@ local lane = load(KEYS[2], {
 -- Instants that nobody could have written yet are of before the clock was set back, and would hold until they come again.
 local function bound(row, ahead, names)
   for _, name in ipairs(names) do
-    if row[name] > now + ahead then
+    if row[name] > now + ahead + limits.skew then
       row[name] = now
     end
   end
 end
-bound(service, limits.skew, { 'since', 'budget_at' })
+bound(service, 0, { 'since', 'budget_at' })
 bound(service, limits.longest_hold, { 'open_until' })
 bound(service, limits.probe_for, { 'probe_until' })
-bound(lane, limits.skew, { 'since', 'cut_at', 'grown_at', 'tokens_at' })
+bound(lane, 0, { 'since', 'cut_at', 'grown_at', 'tokens_at' })
 bound(lane, limits.longest_hold, { 'hold_until' })
+bound(lane, limits.engagement_line, { 'line_end' })
 bound(lane, limits.engagement_for, { 'engagement_until' })
 
 -- The circuit breaker of the push service. Any answer but 5xx shows that it is alive.

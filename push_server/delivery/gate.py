@@ -6,12 +6,14 @@ Who may not pass is given back, `queued`, to be looked at again later, and no tr
 import logging
 import random
 import time
+from collections import Counter
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final
 
 from push_server import clock
 from push_server.db import Database, SiteSession
+from push_server.delivery.claim import Chunk
 from push_server.delivery.lane import Lane, lane, origin_of
 from push_server.delivery.models import DeliveryState, Reason
 from push_server.delivery.prepare import Claimed
@@ -30,11 +32,13 @@ _watch = KeyWatch()
 
 
 class Gate:
-    """The gate for one chunk of a site. `at_most_once`: what may have arrived is not posted again."""
+    """The gate for one chunk of a site."""
 
-    def __init__(self, database: Database, site_id: int, paused: list[Pause], *, at_most_once: bool) -> None:
-        self._database, self._site_id, self._at_most_once = database, site_id, at_most_once
+    def __init__(self, database: Database, chunk: Chunk, paused: list[Pause]) -> None:
+        self._database, self._site_id = database, chunk.context.site_id
+        self._at_most_once = chunk.context.message.at_most_once
         self._pauses: dict[Key, Pause] = {(pause.vapid_key_id, pause.origin): pause for pause in paused}
+        self._left = Counter(origin_of(row.endpoint) for row in chunk.rows if row.endpoint is not None)
         self._lanes: dict[str, Lane] = {}
         self._posted: dict[int, float] = {}
         self._probes: dict[int, Key] = {}
@@ -46,9 +50,11 @@ class Gate:
             return None  # there is nothing to post, as `prepare` will say
         origin = origin_of(row.endpoint)
         key = row.vapid_key_id, origin
+        left = self._left[origin]
+        self._left[origin] = left - 1
         if key in self._pauses and not self._is_probe(row, key):
             return self._wait_for_key(row, self._pauses[key])
-        again_at = self._lane(origin).take(row.id, retry=row.retries > 0)
+        again_at = self._lane(origin).take(row.id, retry=row.retries > 0, left=left)
         if again_at is not None:
             return self._give_back(row, again_at)
         self._posted[row.id] = time.monotonic()
@@ -104,7 +110,7 @@ class Gate:
 
     def _is_probe(self, row: Claimed, key: Key) -> bool:
         pause, now = self._pauses[key], clock.now()
-        if now < pause.probe_at:
+        if not pause.may_probe(now):
             return False
         pause.probe_at = now + PROBE_EVERY
         if not self._in_database(lambda session: take_probe(session, pause, now)):

@@ -58,10 +58,13 @@ class Lane:
         """Whether this delivery was let through to try a push service that failed: its trouble is no delivery's own."""
         return ref == self._probe
 
-    def take(self, ref: int, *, retry: bool) -> datetime | None:
-        """None: the delivery may be posted now. Otherwise when to look at it again."""
+    def take(self, ref: int, *, retry: bool, left: int = BLOCK) -> datetime | None:
+        """None: the delivery may be posted now. Otherwise when to look at it again.
+
+        `left`: how many will ask at most, this one included, so that no place in line is kept for nobody.
+        """
         if time.monotonic() - self._told_at >= FRESH_FOR or not (self._granted or self._places):
-            self._exchange(BLOCK)
+            self._exchange(min(BLOCK, left))
         if self._granted and (self._retries or not retry):
             self._granted -= 1
             self._retries -= retry

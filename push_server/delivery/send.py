@@ -64,7 +64,7 @@ class _Sending:
         self._open: dict[int, Claimed] = {row.id: row for row in chunk.rows}
         self._results: list[Settlement] = []
         self._stopped = False
-        self._gate = Gate(database, chunk.context.site_id, paused, at_most_once=chunk.context.message.at_most_once)
+        self._gate = Gate(database, chunk, paused)
         self._flushed = self._leased = self._looked = time.monotonic()
 
     def messages(self) -> Iterator[PushMessage]:

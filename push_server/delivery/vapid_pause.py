@@ -58,6 +58,10 @@ class Pause:
         """How long a delivery waits until it is looked at again: a quarter of the pause's age, 1 to 15 minutes."""
         return min(max((now - self.since) / 4, SHORTEST_WAIT), LONGEST_WAIT)
 
+    def may_probe(self, now: datetime) -> bool:
+        """Whether it is time for a probe; a time too far ahead is from before the clock was set back."""
+        return not now < self.probe_at <= now + PROBE_EVERY
+
 
 class KeyWatch:
     """What push services lately said to each VAPID key, in this process."""
@@ -122,8 +126,8 @@ def take_probe(session: SiteSession, pause: Pause, now: datetime) -> bool:
     """Whether the caller, and no other worker, may post the one message that tries whether the key is taken again."""
     claimed = session.raw.execute(
         "update vapid_pause set probe_at = %s where site_id = %s and vapid_key_id = %s and origin = %s"
-        " and probe_at <= %s",
-        [now + PROBE_EVERY, session.site_id, pause.vapid_key_id, pause.origin, now],
+        " and (probe_at <= %s or probe_at > %s)",
+        [now + PROBE_EVERY, session.site_id, pause.vapid_key_id, pause.origin, now, now + PROBE_EVERY],
     )
     return claimed.rowcount == 1
 

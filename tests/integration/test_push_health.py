@@ -1,12 +1,19 @@
 """Push services in trouble: campaigns wait, nothing is burned, nothing is lost, and it can be seen."""
 
+import os
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from push_server import clock
 from push_server.db import Database
 from push_server.delivery import send
+from push_server.delivery.exchange import Report, exchange
+from push_server.settings import settings
 from push_server.webpush.client import PushClient
 from tests.doubles.scripted_push import Answer, ScriptedPush
 from tests.integration.sending import Shop, lose_redis, push_service, stand, tick, work
@@ -170,6 +177,31 @@ def test_a_push_service_that_hangs_costs_one_timeout(
         push.release.set()
         turn_until_sent(shop, campaign, 10)
     assert shop.states(campaign) == {"accepted": 30}
+
+
+def test_two_workers_keep_to_one_rate(shop: Shop, push: ScriptedPush, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock.set_source(None)  # the workers have their own
+    monkeypatch.setenv("HOMING_CHUNK_SIZE", "10")
+    settings.cache_clear()
+    names = shop.crowd(60)
+    campaign = shop.start()
+    work("plan")
+    exchange(push.origin, shop.site_id, Report(posted=40, throttled=40), clock.now())
+    command = [sys.executable, "-m", "push_server", "worker"]
+    workers = [subprocess.Popen(command, env=dict(os.environ), stderr=subprocess.DEVNULL) for _ in range(2)]
+    try:
+        arrived = [(time.monotonic(), 0)]
+        while arrived[-1][1] < len(names):
+            assert arrived[-1][0] - arrived[0][0] < 60, shop.states(campaign)
+            tick(shop.db)
+            arrived.append((time.monotonic(), len(push.arrived)))
+    finally:
+        for process in workers:
+            process.kill()
+            process.wait(10)
+    for at, before in arrived:  # a burst of a second's, and 20 in the second, which have become 25 by the end
+        assert max(count for then, count in arrived if then <= at + 1) - before <= 50
+    assert push.shown() == dict.fromkeys(names, 1)
 
 
 def test_what_a_healthy_push_service_looks_like(shop: Shop, push: ScriptedPush) -> None:
