@@ -36,7 +36,8 @@ def schedule(session: SiteSession, campaign: Campaign, given: Schedule | None) -
 def put_in_force(session: SiteSession, campaign: Campaign, given: Schedule, root: str) -> None:
     """Make it the campaign's schedule, from its first start on; Invalid, with paths from `root`, when it has none."""
     now = clock.now()
-    if faults := given.faults(root, now):
+    beside = given.experiment_faults(root) if "experiment" in campaign.document else []
+    if faults := [*given.faults(root, now), *beside]:
         raise Invalid("The schedule cannot be kept; `errors` names what is wrong.", faults=faults)
     anchored = given.anchored(zone_of(session), now)
     if anchored is None:

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, PlainSe
 from pydantic_core import PydanticCustomError
 
 from push_server.campaigns.experiment import Experiment, as_sent
-from push_server.campaigns.schedule import Schedule
+from push_server.campaigns.schedule import WITH_EXPERIMENT, Schedule
 from push_server.delivery.message import LINK, Message
 from push_server.delivery.templates import TemplateFault, check, is_static
 from push_server.errors import Fault
@@ -187,13 +187,9 @@ class CampaignIn(Body):
         found = []
         if len(self.variants) < 2:
             found.append(Fault("$.experiment", "needs two variants or more to choose from", "no_variants"))
-        timed = {
-            "$.throttle_per_minute": self.throttle_per_minute,
-            "$.schedule.local_time": self.schedule and self.schedule.local_time,
-            "$.schedule.best_time": (self.schedule and self.schedule.best_time) or None,
-        }
-        why = "cannot stand beside `experiment`, whose winner goes out to all at once; leave one of them out"
-        return found + [Fault(path, why, "with_experiment") for path, value in timed.items() if value is not None]
+        if self.throttle_per_minute is not None:
+            found.append(Fault("$.throttle_per_minute", WITH_EXPERIMENT, "with_experiment"))
+        return found + (self.schedule.experiment_faults("$.schedule") if self.schedule is not None else [])
 
 
 def message_of(document: dict[str, Any]) -> Message:

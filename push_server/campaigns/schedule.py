@@ -15,6 +15,7 @@ from push_server.campaigns import recurrence
 from push_server.errors import Fault
 from push_server.fields import Body, TimeOfDay
 
+WITH_EXPERIMENT: Final = "cannot stand beside `experiment`, whose winner goes out to all at once; leave one of them out"
 GRACE: Final = timedelta(seconds=60)
 """How late `at` may be: as far as the caller's clock may be behind ours, and a request be under way."""
 
@@ -69,6 +70,11 @@ class Schedule(Body):
         if self.at is None and self.rrule is not None and not recurrence.has_time(self.rrule):
             return [Fault(f"{root}.rrule", "says no time of day: add BYHOUR, or give `at`", "no_time")]
         return []
+
+    def experiment_faults(self, root: str) -> list[Fault]:
+        """What keeps it from being the schedule of a campaign with an experiment."""
+        own = {"local_time": self.local_time is not None, "best_time": bool(self.best_time)}
+        return [Fault(f"{root}.{name}", WITH_EXPERIMENT, "with_experiment") for name, given in own.items() if given]
 
     def anchored(self, zone: ZoneInfo, now: datetime) -> dict[str, Any] | None:
         """As it is stored once it is in force: `at` is the first start. None where the rule has no start to come."""

@@ -139,3 +139,10 @@ def test_no_experiment(shop: Shop, change: dict[str, Any], path: str) -> None:
     body = {"name": "N", "audience": {"include": [shop.segment]}, "variants": VARIANTS, "experiment": {}, **change}
     answer = shop.api.post("/v1/campaigns", json=body)
     assert (answer.status_code, answer.json()["errors"][0]["path"]) == (422, path)
+
+
+def test_no_schedule_of_local_times_comes_to_it_later(shop: Shop) -> None:
+    campaign = shop.draft(variants=VARIANTS, experiment={})
+    answer = shop.api.post(f"/v1/campaigns/{campaign}/schedule", json={"local_time": "09:00"})
+    assert (answer.status_code, answer.json()["errors"][0]["path"]) == (422, "$.local_time")
+    assert shop.state(campaign) == "draft"
