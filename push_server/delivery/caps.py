@@ -114,7 +114,7 @@ def _others(
         "claimed": [row.id for row in rows],
     }
     with session.raw.cursor(row_factory=class_row(Other)) as cursor:
-        for other in cursor.execute(_OTHERS, asked):
+        for other in cursor.execute(_OTHERS, asked, prepare=False):  # a kept plan was made while the table was smaller
             if other.dispatch_id != dispatch.id:
                 others[other.customer_id].append(other)
             elif not other.waits:
