@@ -33,7 +33,7 @@ LIMITS: Final[dict[str, float]] = {
     # The rate. Fewer refusals than these concern single subscriptions (RFC 8030 §8.4), not us.
     "refusals": 5,
     "refused_share": 0.1,
-    "least_rate": 5,  # messages a second
+    "least_rate": 20,  # messages a second: one that refuses a tenth of all, whatever comes, is not starved of the rest
     "regain": 25,  # seconds from half the rate to the whole one again: a second of refusals in 25
     "free_at": 4,  # × the rate at which refusals began: no limit is left to be found
     "line": 60,  # seconds ahead that the line of waiting deliveries may reach, so that it feels a better rate soon
