@@ -58,8 +58,9 @@ def test_everything_of_the_anonymous_customer_moves(db: Database, site: int) -> 
         conn.execute("delete from change_note")
         dispatch = one(
             conn,
-            "insert into dispatch (site_id, campaign_id, is_test, state, include, exclude, message, expires_at)"
-            " values (%s, 1, false, 'done', '{}', '{}', '{}', now()) returning id",
+            "insert into dispatch (site_id, campaign_id, is_test, state, include, exclude, message, message_class,"
+            " at_most_once, slots, expires_at)"
+            " values (%s, 1, false, 'done', '{}', '{}', '{}', 'marketing', false, '[]', now()) returning id",
             site,
         )
         for customer in (known, gone):

@@ -105,13 +105,20 @@ def test_many_messages_under_way_are_spread_over_connections(sink: Http2Sink, cl
 
 
 @pytest.mark.parametrize(
-    ("path", "seconds"),
-    [("/busy/7", 7.0), ("/busy/Thu,_01_Jan_2026_00:00:00_GMT", 0.0), ("/busy/never", None), ("/status/503", None)],
+    ("path", "seconds", "outcome"),
+    [
+        ("/busy/7", 7.0, Outcome.THROTTLED),
+        ("/busy/Thu,_01_Jan_2026_00:00:00_GMT", 0.0, Outcome.THROTTLED),
+        ("/busy/never", None, Outcome.THROTTLED),
+        ("/status/503", None, Outcome.RETRY),
+    ],
 )
-def test_retry_after_comes_back(sink: Http2Sink, client: PushClient, path: str, seconds: float | None) -> None:
+def test_retry_after_comes_back(
+    sink: Http2Sink, client: PushClient, path: str, seconds: float | None, outcome: Outcome
+) -> None:
     answer = only(client.send([message(sink.url(path))]))
     assert answer.retry_after == seconds
-    assert judge(answer).outcome is Outcome.RETRY
+    assert judge(answer).outcome is outcome
 
 
 def test_the_body_of_a_refusal_comes_back(sink: Http2Sink, client: PushClient) -> None:
