@@ -211,7 +211,7 @@ class PushClient:
 class _Request:
     """A libcurl handle, used again for message after message."""
 
-    __slots__ = ("_body", "_lines", "_private", "_public_only", "_ref", "curl")
+    __slots__ = ("_body", "_lines", "_private", "_public_only", "_ref", "_secure", "_sent", "curl")
 
     def __init__(self, timeout: float, connect_timeout: float, ca_file: str) -> None:
         self._lines: list[bytes] = []
@@ -219,6 +219,8 @@ class _Request:
         self._ref = 0
         self._public_only = True
         self._private: str | None = None
+        self._secure: bool | None = None
+        self._sent: list[str] | None = None
         curl = self.curl = pycurl.Curl()
         curl.setopt(pycurl.POST, 1)
         curl.setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_2TLS)
@@ -243,10 +245,15 @@ class _Request:
         self._public_only = public_only
         self._private = None
         self.curl.setopt(pycurl.URL, message.endpoint)
-        # Over TLS rather wait for a multiplexed connection than open another. Plain HTTP is never multiplexed: there
-        # the wait would only put every message behind the first one's answer.
-        self.curl.setopt(pycurl.PIPEWAIT, message.endpoint.startswith("https:"))
-        self.curl.setopt(pycurl.HTTPHEADER, lines)
+        secure = message.endpoint.startswith("https:")
+        if secure is not self._secure:
+            # Over TLS rather wait for a multiplexed connection than open another. Plain HTTP is never multiplexed:
+            # there the wait would only put every message behind the first one's answer.
+            self.curl.setopt(pycurl.PIPEWAIT, secure)
+            self._secure = secure
+        if lines is not self._sent:  # `headers` keeps the usual lists
+            self.curl.setopt(pycurl.HTTPHEADER, lines)
+            self._sent = lines
         self.curl.setopt(pycurl.POSTFIELDS, message.body)
 
     def response(self, error: str | None) -> PushResponse:

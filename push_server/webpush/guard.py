@@ -32,11 +32,10 @@ _BUILT_IN = re.compile(
 # Stricter than any URL parser: what passes reads the same to every one of them, libcurl's included. No user info, no
 # fragment, no backslash, no space, nothing outside ASCII.
 _URL = re.compile(
-    r"(?P<scheme>https?)://(?P<host>[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::(?P<port>[0-9]{1,5}))?"
+    r"(?P<base>https?://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?)"
     r"/[a-z0-9\-._~%!$&'()*+,;=:@/?]*",
     re.ASCII | re.IGNORECASE,
 )
-_DEFAULT_PORT = {"http": "80", "https": "443"}
 _NAT64 = IPv6Network("64:ff9b::/96")
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
 
@@ -49,8 +48,8 @@ def check_endpoint(url: str) -> str:
     match = _URL.fullmatch(url) if len(url) <= MAX_ENDPOINT else None
     if match is None:
         raise _refused(f"The endpoint is not a push service's URL of at most {MAX_ENDPOINT} plain characters.")
-    origin = _origin(match)
-    if origin in _operator_origins(tuple(settings().push_hosts)):
+    origin = _origin(match["base"])
+    if is_operator_origin(origin):
         return origin
     if not origin.startswith("https://") or not _BUILT_IN.fullmatch(origin, len("https://")):
         raise _refused(
@@ -89,15 +88,16 @@ def _inner(ip: IPv6Address) -> IPv4Address | None:
     return ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
 
 
-def _origin(match: re.Match[str]) -> str:
-    scheme, host, port = match["scheme"].lower(), match["host"].lower(), match["port"]
-    return f"{scheme}://{host}" if port in (None, _DEFAULT_PORT[scheme]) else f"{scheme}://{host}:{port}"
+@lru_cache(maxsize=1024)
+def _origin(base: str) -> str:
+    base = base.lower()
+    return base.removesuffix(":443" if base.startswith("https:") else ":80")
 
 
 @lru_cache(maxsize=8)
 def _operator_origins(entries: tuple[str, ...]) -> frozenset[str]:
     matches = (_URL.fullmatch(entry.rstrip("/") + "/") for entry in entries)
-    return frozenset(_origin(match) for match in matches if match)
+    return frozenset(_origin(match["base"]) for match in matches if match)
 
 
 def _refused(detail: str) -> Invalid:

@@ -39,7 +39,7 @@ class KeyPair:
         return cls(public, key.private_numbers().private_value.to_bytes(32, "big"))
 
 
-_cache: dict[tuple[KeyPair, str, str], tuple[int, str]] = {}
+_cache: dict[tuple[bytes, str, str], tuple[int, str]] = {}
 _lock = Lock()
 
 
@@ -51,7 +51,7 @@ def authorization(pair: KeyPair, origin: str, contact: str) -> str:
     hour before its end.
     """
     now = int(clock.now().timestamp())
-    wanted = (pair, origin, contact)
+    wanted = (pair.public_key, origin, contact)  # hashed far sooner than the pair
     cached = _cache.get(wanted)
     # A token from the future (the clock was set back) might name an end beyond the 24 h that services accept.
     if cached and RENEW_BEFORE < cached[0] - now <= LIFETIME:
