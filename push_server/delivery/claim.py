@@ -29,6 +29,17 @@ LEASE: Final = timedelta(seconds=30)
 RENEW_AFTER: Final = 10.0
 """Seconds. A request is given up after 10, so a lease is renewed with 10 to spare."""
 
+_CLAIMED = "d.id, d.customer_id, d.subscription_id, d.variant, d.attempts, d.retries, d.not_before"
+_FACTS = f"""
+select c.id, c.customer_id, c.subscription_id, c.variant, c.attempts, c.retries, c.not_before,
+       {expires_at("c", "r")} as expires_at, s.endpoint, s.p256dh, s.auth, s.vapid_key_id,
+       s.state as subscription_state, s.customer_id as owner, s.snoozed_until, p.external_id,
+       p.anonymous_id, case when %(personal)s then p.attributes end as attributes, p.time_zone
+from claimed c join dispatch r on r.id = %(dispatch)s
+left join subscription s on s.id = c.subscription_id and s.site_id = %(site)s
+left join customer p on p.id = c.customer_id and p.site_id = %(site)s
+order by c.id
+"""  # noqa: S608 - no text from outside
 # What is asked of `free` and not of `d` holds as well, since its rows are locked, and leaves the planner one way to
 # `d`: by id. Any other takes longer the larger the dispatch is, and is chosen while a table has no statistics yet.
 _CLAIM = f"""
@@ -41,16 +52,22 @@ with free as materialized (
     from free
     where d.id = free.id and d.site_id = %(site)s and free.dispatch_id = %(dispatch)s and free.state = 'queued'
         and (free.not_before is null or free.not_before <= %(now)s)
-    returning d.id, d.customer_id, d.subscription_id, d.variant, d.attempts, d.retries, d.not_before
+    returning {_CLAIMED}
 )
-select c.id, c.customer_id, c.subscription_id, c.variant, c.attempts, c.retries, c.not_before,
-       {expires_at("c", "r")} as expires_at, s.endpoint, s.p256dh, s.auth, s.vapid_key_id,
-       s.state as subscription_state, s.customer_id as owner, s.snoozed_until, p.external_id,
-       p.anonymous_id, case when %(personal)s then p.attributes end as attributes, p.time_zone
-from claimed c join dispatch r on r.id = %(dispatch)s
-left join subscription s on s.id = c.subscription_id and s.site_id = %(site)s
-left join customer p on p.id = c.customer_id and p.site_id = %(site)s
-order by c.id
+{_FACTS}
+"""  # noqa: S608 - no text from outside
+_RENEW = f"""
+with claimed as (
+    update delivery d set state = 'sending', due_at = %(until)s, updated_at = %(now)s
+    from unnest(%(ids)s::bigint[], %(attempts)s::int[]) as u(id, attempts)
+    cross join lateral (
+        select id from delivery where id = u.id and site_id = %(site)s and attempts = u.attempts
+        and state in ('sending', 'queued') for update
+    ) held
+    where d.id = held.id
+    returning {_CLAIMED}
+)
+{_FACTS}
 """  # noqa: S608 - no text from outside
 
 
@@ -140,31 +157,27 @@ def _running(session: SiteSession, dispatch_id: int) -> Dispatch | None:
     return dispatch
 
 
-def renew(session: SiteSession, rows: Iterable[Claimed]) -> set[int]:
-    """Prolong the lease of these deliveries; returns the ids still held (the others were taken over meanwhile)."""
-    held = sorted(rows, key=attrgetter("id"))
-    now = clock.now()
-    renewed = session.raw.execute(
-        """
-        update delivery d set state = 'sending', due_at = %(until)s, updated_at = %(now)s
-        from unnest(%(ids)s::bigint[], %(attempts)s::int[]) as u(id, attempts)
-        cross join lateral (
-            select id from delivery where id = u.id and site_id = %(site)s and attempts = u.attempts
-            and state in ('sending', 'queued') for update
-        ) held
-        where d.id = held.id
-        returning d.id
-        """,
-        {
-            "ids": [row.id for row in held],
-            "attempts": [row.attempts for row in held],
-            "site": session.site_id,
-            "now": now,
-            "until": now + LEASE,
-        },
-        prepare=False,
-    )
-    return {id for (id,) in renewed}
+def renew(session: SiteSession, chunk: Chunk, rows: Iterable[Claimed]) -> Chunk:
+    """Prolong the lease of these deliveries of the chunk, and load what sending them takes as it is now.
+
+    Those of the chunk that comes back are still held; the others were taken over meanwhile.
+    """
+    held, now, context = sorted(rows, key=attrgetter("id")), clock.now(), chunk.context
+    asked = {
+        "ids": int_array(row.id for row in held),
+        "attempts": int_array(row.attempts for row in held),
+        "dispatch": chunk.dispatch_id,
+        "site": session.site_id,
+        "now": now,
+        "until": now + LEASE,
+        "personal": not all(composer.is_static for composer in context.composers),
+    }
+    with session.raw.cursor(row_factory=class_row(Claimed)) as cursor:
+        found = cursor.execute(_RENEW, asked, prepare=False).fetchall()
+    dispatch = session.exec(select(Dispatch).where(Dispatch.id == chunk.dispatch_id)).one()
+    customers = [row.customer_id for row in found]
+    context = _context(session, dispatch, context.message, context.composers, customers)
+    return Chunk(chunk.dispatch_id, chunk.resumed_at, found, context)
 
 
 def _context(

@@ -8,6 +8,7 @@ from typing import Final
 
 from push_server import clock, security
 from push_server.db import Database
+from push_server.delivery.audience import freshen
 from push_server.delivery.claim import RENEW_AFTER, Chunk, claim, is_stopped, look_again, renew
 from push_server.delivery.gate import Gate
 from push_server.delivery.models import DeliveryState, Reason
@@ -64,14 +65,17 @@ class _Sending:
         self._open: dict[int, Claimed] = {row.id: row for row in chunk.rows}
         self._results: list[Settlement] = []
         self._stopped = False
+        self._reached = 0  # the delivery that was handed out last; they go by their ids
         self._gate = Gate(database, chunk, paused)
         self._flushed = self._leased = self._looked = time.monotonic()
 
     def messages(self) -> Iterator[PushMessage]:
         """The chunk's messages, made as the client asks for them; what is not to be posted is settled on the way."""
-        for row in self._chunk.rows:
+        for delivery_id in [row.id for row in self._chunk.rows]:
             self._keep_up()
-            if row.id not in self._open:
+            self._reached = delivery_id
+            row = self._open.get(delivery_id)
+            if row is None:
                 continue  # taken over by another worker while this one stood still
             held = self._give_back(row) if self._stopped else self._gate.hold_back(row)
             prepared = held or self._prepare(row)
@@ -130,9 +134,16 @@ class _Sending:
             self._look()
         if now - self._leased >= RENEW_AFTER and self._open:
             self._leased = now
-            with self._database.session(site_id=self._context.site_id) as session:
-                held = renew(session, self._open.values())
-            self._open = {id: row for id, row in self._open.items() if id in held}
+            self._renew()
+
+    def _renew(self) -> None:
+        """Keep the lease, and see anew what is true of those that are not handed out yet."""
+        with self._database.session(site_id=self._context.site_id) as session:
+            freshen(session)
+        with self._database.session(site_id=self._context.site_id) as session:
+            chunk = renew(session, self._chunk, self._open.values())
+        self._context = chunk.context
+        self._open = {row.id: row if row.id > self._reached else self._open[row.id] for row in chunk.rows}
 
     def _look(self) -> None:
         try:

@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
+from push_server import clock
 from push_server.db import Database
 from push_server.delivery import send
 from push_server.delivery.claim import LEASE
@@ -147,3 +148,31 @@ def test_workers_killed_while_it_is_stopped(shop: Shop, push: ScriptedPush, acti
     assert set(push.shown()) == set(names)
     for name in names:
         assert len({one.notification["tag"] for one in push.arrived if one.token == name}) == 1
+
+
+def test_a_chunk_that_takes_long_sees_what_has_changed_meanwhile(
+    shop: Shop, push: ScriptedPush, worker: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of those who come last one buys and one unsubscribes."""
+    monkeypatch.setattr(send, "RENEW_AFTER", 0.0)
+    shop.crowd(25)
+    campaign = shop.start(guards={"not_bought": True})
+    sending = begin(shop, push, worker, campaign)
+    by_turn = sorted(shop.deliveries(campaign), key=lambda row: int(row["id"]))
+    *first, leaver, buyer = [row["customer"] for row in by_turn]
+    later(1)
+    line = {"product_id": "p1", "price": 9, "quantity": 1}
+    order = {"order_id": "o1", "revenue": 9, "products": [line]}
+    bought = {"event": "Order Completed", "userId": buyer, "properties": order, "timestamp": clock.rfc3339(clock.now())}
+    assert shop.api.post("/v1/track", json=bought).status_code == 200
+    with shop.db.session(site_id=shop.site_id) as session:
+        session.raw.execute(
+            "update subscription set state = 'unsubscribed' where customer_id ="
+            " (select id from customer where external_id = %s)",
+            [leaver],
+        )
+    later(1)
+    posted = end(push, sending)
+    assert posted == 23
+    assert shop.report(campaign)["reasons"] == {"bought": 1, "unsubscribed": 1}
+    assert push.shown() == dict.fromkeys(first, 1)
