@@ -1,6 +1,7 @@
 """A push service over plain HTTP that answers as its script says, and keeps what arrived, decrypted."""
 
 import socket
+import sys
 import threading
 from collections import Counter, defaultdict, deque
 from dataclasses import dataclass
@@ -19,6 +20,15 @@ class Answer:
     reset: bool = False
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A connection that a killed worker left open is no news; anything else is."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]
+
+
 class ScriptedPush(Arrivals):
     """`script[token]` holds the answers to come for one subscription; after them, and for the others, `usual`.
 
@@ -33,8 +43,7 @@ class ScriptedPush(Arrivals):
         self.hold_after: int | None = None
         self.waiting = threading.Semaphore(0)
         self.release = threading.Event()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), _handler(self))
         self.origin = f"http://127.0.0.1:{self._server.server_port}"
 
     def __enter__(self) -> "ScriptedPush":

@@ -3,9 +3,11 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from hashlib import blake2b
 from uuid import UUID
+
+import psycopg
 
 from push_server import clock
 from push_server.audiences import refresh
@@ -21,17 +23,22 @@ def caught_up(db: Database, site_id: int) -> float:
     """How long it takes, with nobody killed any more, until all is sent and nothing waits; TimeoutError if too long."""
     began = time.monotonic()
     quiet = clock.now()
-    while True:
-        with db.connect() as conn:
-            waits = conn.execute(_WAITING, {"site": site_id, "quiet": quiet}).fetchall()[0]
-        if not any(waits):
-            return time.monotonic() - began
+    while waits := _waits(db, site_id, quiet):
         if time.monotonic() - began > CATCH_UP:
-            raise TimeoutError(
-                f"after {CATCH_UP:.0f} s without a kill: notes {waits[0]}, behind {waits[1]}, segments not found yet"
-                f" {waits[2]}, dispatches open {waits[3]}"
-            )
+            raise TimeoutError(f"after {CATCH_UP:.0f} s without a kill: {waits}")
         time.sleep(0.2)
+    return time.monotonic() - began
+
+
+def _waits(db: Database, site_id: int, quiet: datetime) -> str:
+    """What waits still; nothing if all is done."""
+    try:
+        with db.connect() as conn:
+            found = conn.execute(_WAITING, {"site": site_id, "quiet": quiet}).fetchall()[0]
+    except psycopg.OperationalError as error:  # killed last, and not up again
+        return str(error)
+    names = ("notes", "behind", "segments not found yet", "dispatches open")
+    return ", ".join(f"{name} {many}" for name, many in zip(names, found, strict=True)) if any(found) else ""
 
 
 @contextmanager
