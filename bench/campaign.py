@@ -74,6 +74,7 @@ def measure(scratch: Path, subscriptions: int, console: Console) -> dict[str, An
         "subscriptions": subscriptions,
         "turns": [asdict(turn) | {"rate": round(turn.run.rate)} for turn in turns],
         "database_us_a_message": _large(turns).run.cpu_us["postgres"],
+        "a_message": _large(turns).run.a_message,
         "targets": targets,
         "sink": received,
         "sound": received["received"] == sent
@@ -157,6 +158,12 @@ def _show(result: dict[str, Any], console: Console) -> None:
         f"µs of CPU a message; MB: the largest worker's memory before and at most. The sink received "
         f"{sink['received']:,}, refused {sink['rejected']:,}, decrypted {sink['decrypted']:,}. "
         f"{result['cores']} cores, load {result['load']}."
+    )
+    written = result["a_message"]
+    console.print(
+        f"A message of the large campaign: {written['wal_bytes']:,.0f} bytes of WAL, "
+        f"{written['delivery_bytes']:,.0f} of the delivery's row and indexes, "
+        f"{written['redis_commands']:.2f} commands to Redis."
     )
     if not result["sound"]:
         console.print(f"[red]Not sound: not every message was accepted once {sink['faults']}.[/red]")

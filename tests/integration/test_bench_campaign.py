@@ -17,6 +17,9 @@ def test_figures_and_soundness() -> None:
     assert [turn["run"]["accepted"] for turn in large] == [400] * len(large)
     assert result["sink"]["received"] == sum(turn["run"]["messages"] for turn in result["turns"])
     assert result["database_us_a_message"] > 0
+    assert {name: value > 0 for name, value in result["a_message"].items()} == dict.fromkeys(
+        ("wal_bytes", "delivery_bytes", "redis_commands"), True
+    )
     assert large[-1]["run"]["cpu_us"]["worker"] > 0
     assert 0 < large[-1]["run"]["memory_mb"][0] <= large[-1]["run"]["memory_mb"][1]
     assert {"cost, large to small", "memory, large to small"} <= result["targets"].keys()
