@@ -23,6 +23,7 @@ from push_server.campaigns.shapes import (
     PreviewOut,
     PreviewsOut,
     ReportOut,
+    SendIn,
     TestIn,
     TestOut,
 )
@@ -104,7 +105,7 @@ def send_test(campaign_id: str, body: TestIn, request: Request, _principal: Writ
 
 
 @router.post("/v1/campaigns/{campaign_id}/send", status_code=202)
-def send_campaign(campaign_id: str, request: Request, _principal: Writer) -> CampaignOut:
+def send_campaign(campaign_id: str, request: Request, _principal: Writer, _body: SendIn | None = None) -> CampaignOut:
     """Start sending a draft now. 409 `already_sent` when it has been, `has_schedule` when it says another time.
 
     While members of its segments are still being found it waits for them; 409 `segment_failed` when they could not be.

@@ -6,7 +6,16 @@ What is not built is refused (`not_supported`) rather than accepted and ignored.
 import json
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, PlainSerializer, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    StringConstraints,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 from pydantic_core import PydanticCustomError
 
 from push_server.campaigns.experiment import Experiment, as_sent
@@ -52,6 +61,13 @@ def _weight(value: object) -> object:
     return value
 
 
+def _true_or(value: object, listed: ValidatorFunctionWrapHandler) -> object:
+    # by hand, since a union would name its members in the paths of its faults, and take 1 for true
+    if value is not True and not isinstance(value, list):
+        raise PydanticCustomError("true_or_list", "must be true, or a list of product ids")
+    return value if value is True else listed(value)
+
+
 def _as_written(value: float) -> float | int:
     return int(value) if float(value).is_integer() else value
 
@@ -62,6 +78,14 @@ Link = Annotated[
     str, StringConstraints(strict=True, max_length=4_096), AfterValidator(_template), AfterValidator(_link)
 ]
 Number = Annotated[float, BeforeValidator(_weight), PlainSerializer(_as_written, return_type=float)]
+
+
+Products = Annotated[list[Id], Field(min_length=1, max_length=100)]
+Purchases = Annotated[
+    Products,
+    WrapValidator(_true_or, json_schema_input_type=Literal[True] | Products),
+    PlainSerializer(lambda value: value, return_type=Any),
+]
 
 
 class Action(Body):
@@ -109,7 +133,7 @@ class Guards(Body):
     lowest_price_30d: bool | None = Field(
         default=None, description="none of the products in `in_stock` was cheaper in the last 30 days"
     )
-    not_bought: Literal[True] | Annotated[list[Id], Field(min_length=1, max_length=100)] | None = Field(
+    not_bought: Purchases | None = Field(
         default=None,
         description="the customer has ordered nothing, or none of these product ids, since the message was planned",
     )

@@ -24,8 +24,8 @@ class Experiment(Body):
     """So many percent of the audience try all variants; the rest gets the one that did best."""
 
     metric: Literal["clicked", "converted"] = Field(default="clicked", description="what a variant is better by")
-    test_percent: float = Field(default=20, gt=0, lt=100, allow_inf_nan=False, strict=False)
-    confidence: float = Field(default=0.95, ge=0.5, le=0.9999, allow_inf_nan=False, strict=False)
+    test_percent: float = Field(default=20, gt=0, lt=100, allow_inf_nan=False)
+    confidence: float = Field(default=0.95, ge=0.5, le=0.9999, allow_inf_nan=False)
     decide_within: Annotated[str, StringConstraints(strict=True, max_length=20), AfterValidator(_within)] = Field(
         default="4h", description="after that the leading variant is taken, certain or not"
     )

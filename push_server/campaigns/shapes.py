@@ -105,6 +105,10 @@ class PreviewIn(Body):
     customer: Id | None = Field(default=None, description="external id")
 
 
+class SendIn(Body):
+    """Nothing: whoever names a time or a part of the audience here must not find that all got it at once."""
+
+
 class TestIn(Body):
     """To whom a test goes, and which variant; without one, the customer's own."""
 
@@ -244,7 +248,7 @@ class DeliveryOut(BaseModel):
     variant: int
     state: str
     reason: str | None
-    attempts: int
+    attempts: int = Field(description="how often a worker took it up; its push service was asked as often at most")
     status_code: int | None = Field(description="the push service's last answer")
     not_before: str | None = Field(description="the instant that it is planned for; null: at once")
     due_at: str | None = Field(description="while it waits: when it is looked at next, at the latest")
