@@ -19,6 +19,7 @@ from push_server.campaigns.shapes import (
     DeliveryOut,
     DeliveryPage,
     ExperimentReport,
+    HoldoutOut,
     PreviewIn,
     PreviewOut,
     PreviewsOut,
@@ -27,7 +28,7 @@ from push_server.campaigns.shapes import (
     TestIn,
     TestOut,
 )
-from push_server.delivery import report
+from push_server.delivery import held_out, report
 from push_server.delivery.models import DeliveryState
 from push_server.fields import Cursor, Limit
 from push_server.http import cursor_id, encode_cursor, session_of
@@ -162,6 +163,16 @@ def get_report(campaign_id: str, request: Request, _principal: Reader) -> Report
     variants = [{"variant": at, **asdict(counts)} for at, counts in enumerate(by_variant)]
     tried = ExperimentReport.latest(session, campaign.id) if "experiment" in document else None
     return ReportOut.model_validate({**asdict(total), "variants": variants, "experiment": tried})
+
+
+@router.get("/v1/campaigns/{campaign_id}/holdout")
+def get_holdout(campaign_id: str, request: Request, _principal: Reader) -> HoldoutOut:
+    """What it is worth: those held out of it beside the others it was meant for, by their orders of the next 7 days."""
+    session = session_of(request)
+    campaign = service.find(session, campaign_id)
+    assert campaign.id is not None
+    found = held_out.compare(session, campaign.id)
+    return HoldoutOut.model_validate({**asdict(found), "until": found.until and clock.rfc3339(found.until)})
 
 
 @router.get("/v1/campaigns/{campaign_id}/deliveries")

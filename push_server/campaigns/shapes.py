@@ -238,6 +238,32 @@ class ReportOut(BaseModel):
     experiment: ExperimentReport | None = None
 
 
+class HoldoutGroup(BaseModel):
+    """Customers, once for each run they were meant to get, and what they ordered within 7 days after it began."""
+
+    customers: int
+    buyers: int
+    orders: int
+    revenue: float
+
+
+class HoldoutDifference(BaseModel):
+    """How much larger the part of buyers is among the others; `low` to `high`: its bounds, by 95 in 100."""
+
+    buyers: float
+    low: float
+    high: float
+
+
+class HoldoutOut(BaseModel):
+    """Those held out of a campaign beside the others it was meant for, whether they got it or not."""
+
+    held_out: HoldoutGroup
+    others: HoldoutGroup
+    difference: HoldoutDifference | None = Field(description="null while a group is empty")
+    until: str | None = Field(description="when the last order counts that may; null before the first run")
+
+
 class DeliveryOut(BaseModel):
     """One delivery."""
 
