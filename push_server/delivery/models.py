@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
 from sqlalchemy import (
     BigInteger,
@@ -113,6 +114,11 @@ class Dispatch(SiteScoped, table=True):
     )
 
 
+COUNTED: Final = (
+    "coalesce(accepted_at, case when state in ('queued', 'sending', 'retry') then 'infinity'::timestamptz end)"
+)
+"""SQL of the instant by which frequency caps count a delivery: open ones for ever, and none that came to nothing."""
+
 # One push message to one subscription; a customer without any has one row without a subscription.
 # `due_at` says when the sweeper looks at an open row again: a queued one is then put on the queue anew, one waiting
 # for a retry is then tried, and one being sent has then lost its lease. `attempts` counts claims, and so is the fencing
@@ -146,7 +152,7 @@ delivery = Table(
         "delivery_planned", "dispatch_id", "due_at", postgresql_where=text("state = 'queued' and due_at <= not_before")
     ),
     Index("delivery_due", "dispatch_id", "due_at", postgresql_where=text("state in ('sending', 'retry')")),
-    Index("delivery_of_customer", "customer_id", "accepted_at"),
+    Index("delivery_of_customer", "customer_id", text(f"({COUNTED})")),
 )
 
 receipt = Table(
