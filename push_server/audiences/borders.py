@@ -225,6 +225,8 @@ def _find_due(
                 found[leaf], between = _find_again(session, rules, leaf, _read(leaf, row), at)
             crossed.add(between, program.borders[leaf])
         except (HomingError, DBAPIError) as error:
+            if getattr(error, "connection_invalidated", False):
+                raise
             if getattr(error, "code", "") == "rule_too_slow":
                 session.sql(_IS_SLOW, {"site": session.site_id, "leaf": row.leaf, "cost": round(SLOW * 1000) + 1})
                 continue

@@ -112,6 +112,10 @@ class _Store:
         rows = insert(customer_turn).from_select(["leaf_id", "customer_id", "at"], ahead)
         self.session.sql(rows.on_conflict_do_nothing())
 
+    def empty(self) -> None:
+        """It is to be filled from the beginning."""
+        self.session.sql(_FILLED, {"id": self.id, "to": -1})
+
     def fill(self, filled_to: int, until: float) -> bool:
         """Those of further customers, until the time is over; whether these were the last."""
         many = _FEWEST
@@ -138,15 +142,19 @@ def _keep(store: _Store, customers: list[int], filled_to: int | None, until: flo
     if filled_to is None and not customers:
         return True
     if _not_before.get(store.id, 0) > time.monotonic():
+        if filled_to != -1:  # the step that failed was lost as a whole, or another process has gone on
+            store.empty()  # since what changes now is not written
         return False
     try:
         with store.session.begin_nested():
             store.write(customers)
             return filled_to is None or store.fill(filled_to, until)
     except DBAPIError as error:
+        if error.connection_invalidated:
+            raise
         log.warning("when a condition of site %s turns cannot be stored for now: %s", store.session.site_id, error)
         _not_before[store.id] = time.monotonic() + _PAUSE
-        store.session.sql(_FILLED, {"id": store.id, "to": -1})
+        store.empty()
         return False
 
 

@@ -162,6 +162,8 @@ def _keep(found: Worths, work: _Work, row: Row[Any], until: float, filled_to: in
     """
     stored = work.stored
     if _not_before.get(stored.id, 0) > time.monotonic():
+        if row.filled_to != -1:  # the step that failed was lost as a whole, or another process has gone on
+            stored.empty()  # since what changes now is not written
         return
     try:
         with found.session.begin_nested():
@@ -178,6 +180,8 @@ def _keep(found: Worths, work: _Work, row: Row[Any], until: float, filled_to: in
             if standing != before or counts != (row.ranked, row.worthy):
                 write_standing(found.session, stored.id, counts, standing)
     except DBAPIError as error:
+        if error.connection_invalidated:
+            raise
         log.warning(
             "what customers of site %s are worth cannot be stored for now: %s", found.session.site_id, error.orig
         )

@@ -1,5 +1,6 @@
 """Rules that turn at instants which hang on several facts: at the very instant, and without looking at everyone."""
 
+import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
@@ -163,6 +164,26 @@ def test_what_cannot_be_stored_keeps_no_other_segment_back(
     monkeypatch.undo()
     tick(db, turn + HOUR)
     assert not behind(db)
+
+
+def test_what_changes_while_a_process_pauses_is_not_missed_afterwards(
+    api: Api, db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A step that failed and was then lost with its transaction leaves the pause, and conditions that are full."""
+    turn = buys_twice(api)
+    late = api.segment("late", GAP)["id"]
+    tick(db, NOW + HOUR)
+    with db.connect() as conn:
+        [id] = conn.execute("select id from timed_leaf").fetchone() or [0]
+    monkeypatch.setattr(turns, "_not_before", {id: time.monotonic() + 300})
+    api.order("other", NOW - 2 * DAY)
+    api.order("other", NOW)
+    tick(db, NOW + 2 * HOUR)
+    assert behind(db)
+    monkeypatch.setattr(turns, "_not_before", {})
+    tick(db, NOW + 3 * HOUR)
+    assert rows(db) == {"him": [turn], "other": [NOW + 4 * DAY]}
+    assert stored(db, late)[0] == 0
 
 
 def test_nothing_stays_of_what_is_no_more(api: Api, db: Database) -> None:

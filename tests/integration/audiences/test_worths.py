@@ -1,6 +1,7 @@
 """What customers are worth, in order: borders follow it at every step, and it is filled by and by."""
 
 import random
+import time
 from bisect import bisect_left, bisect_right
 from decimal import Decimal
 from typing import Any
@@ -137,6 +138,25 @@ def test_a_measure_that_fails_leaves_its_borders_to_be_found(
     assert (filled[4], filled[5]) == (0, 11)
 
 
+def test_what_changes_while_a_process_pauses_is_not_missed_afterwards(
+    api: Api, db: Database, unresting: None, pauses: dict[int, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A step that failed and was then lost with its transaction leaves the pause, and measures that are full."""
+    monkeypatch.setattr(worths, "FILLING", 60)
+    filled = list[int]()
+
+    def look() -> None:
+        filled.append(full(db))
+        if len(filled) == 5:
+            pauses.update(dict.fromkeys(ids(db), time.monotonic() + 300))
+        if len(filled) == 10:
+            pauses.clear()
+        check_kept(db)
+
+    live(api, db, 3, 20, look)
+    assert (filled[4], filled[5], filled[-1]) == (11, 0, 11)
+
+
 def test_measures_go_with_the_last_segment_that_asks(api: Api, db: Database) -> None:
     by: dict[str, Any] = {**ORDER, "sum": "revenue"}
     made = [api.segment(f"top {share}", {"rank": {"by": by, "top_percent": share}})["id"] for share in (10, 20)]
@@ -194,6 +214,11 @@ def full(db: Database) -> int:
     """How many measures are filled."""
     with db.connect() as conn:
         return int(conn.execute("select count(*) from worth_measure where filled_to is null").fetchall()[0][0])
+
+
+def ids(db: Database) -> list[int]:
+    with db.connect() as conn:
+        return [id for (id,) in conn.execute("select id from worth_measure").fetchall()]
 
 
 def measures(db: Database) -> int:
