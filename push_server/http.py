@@ -266,8 +266,13 @@ def json_path(location: tuple[int | str, ...]) -> str:
     return "$" + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
 
 
-def _from_validation(error: RequestValidationError) -> errors.HomingError:
+def _from_validation(request: Request, error: RequestValidationError) -> errors.HomingError:
     found = error.errors()
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if not kind.endswith("json") and any(item["loc"] == ("body",) and item["type"] != "missing" for item in found):
+        sent = f"as {kind}" if kind else "without a Content-Type"
+        detail = f"The body came {sent}: send JSON, with the header `Content-Type: application/json`."
+        return errors.BadRequest(detail, code="not_json")
     if any(item["type"] == "json_invalid" for item in found):
         return errors.BadRequest("The body is not JSON. Check for a missing quote or comma.", code="malformed_json")
     faults = []
@@ -285,6 +290,8 @@ def _from_http(error: HTTPException) -> errors.HomingError:
         return known
     if error.status_code == 404:
         return errors.NotFound("There is nothing at this path.", code="no_such_path")
+    if error.status_code == 400:  # what the JSON reader gives up at
+        return errors.BadRequest("The body cannot be read: its JSON is nested too deep, or holds a number too long.")
     known = errors.BadRequest(str(error.detail))
     known.status = error.status_code  # type: ignore[misc]
     return known
@@ -296,8 +303,8 @@ def install_error_handlers(app: FastAPI) -> None:
     def homing(_request: Request, error: Any) -> Response:
         return problem_response(error)
 
-    def validation(_request: Request, error: Any) -> Response:
-        return problem_response(_from_validation(error))
+    def validation(request: Request, error: Any) -> Response:
+        return problem_response(_from_validation(request, error))
 
     def http(_request: Request, error: Any) -> Response:
         return problem_response(_from_http(error))

@@ -11,6 +11,7 @@ from push_server.campaigns.models import Campaign, CampaignState
 from push_server.campaigns.preview import Preview
 from push_server.db import SiteSession
 from push_server.delivery.experiments import latest_standing
+from push_server.delivery.models import DeliveryState, Reason
 from push_server.fields import Body, Id
 from push_server.http import Page
 from push_server.sites.caps import MARKETING
@@ -180,8 +181,8 @@ class VariantReport(BaseModel):
 
     variant: int
     audience: int
-    states: dict[str, int]
-    reasons: dict[str, int]
+    states: dict[DeliveryState, int]
+    reasons: dict[Reason, int]
     outcomes: Outcomes
 
 
@@ -231,8 +232,8 @@ class ReportOut(BaseModel):
     """Deliveries by state and reason, and what came of them; the states always add up to `audience`."""
 
     audience: int
-    states: dict[str, int]
-    reasons: dict[str, int]
+    states: dict[DeliveryState, int]
+    reasons: dict[Reason, int]
     outcomes: Outcomes
     variants: list[VariantReport]
     experiment: ExperimentReport | None = None
@@ -272,8 +273,8 @@ class DeliveryOut(BaseModel):
     anonymous_id: str | None
     subscription: str | None
     variant: int
-    state: str
-    reason: str | None
+    state: DeliveryState
+    reason: Reason | None
     attempts: int = Field(description="how often a worker took it up; its push service was asked as often at most")
     status_code: int | None = Field(description="the push service's last answer")
     not_before: str | None = Field(description="the instant that it is planned for; null: at once")

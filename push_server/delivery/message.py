@@ -98,11 +98,13 @@ def fill_in(notification: Mapping[str, Any], variables: Mapping[str, object]) ->
         return value
 
     filled: dict[str, Any] = text(notification, "$")
-    if filled["title"] is not None and not filled["title"].strip():
-        faults.append(TextFault("$.title", "is empty"))
+    buttons = filled.get("actions", [])
+    titles = [("$.title", filled["title"])]
+    titles += [(f"$.actions[{at}].title", button["title"]) for at, button in enumerate(buttons)]
+    faults += [TextFault(path, "is empty") for path, title in titles if title is not None and not title.strip()]
     links = [("$.url", filled["url"])]
     links += [(f"$.{name}", filled[name]) for name in _IMAGES if filled.get(name)]
-    links += [(f"$.actions[{at}].url", action["url"]) for at, action in enumerate(filled.get("actions", []))]
+    links += [(f"$.actions[{at}].url", button["url"]) for at, button in enumerate(buttons)]
     for path, link in links:
         if link is not None and not LINK.fullmatch(link):
             faults.append(TextFault(path, "is no absolute http(s) address"))

@@ -4,6 +4,8 @@ from typing import Any
 
 from tests.contract.bad import Bad
 
+FORM = "application/x-www-form-urlencoded"
+"""What `curl -d` says of a body unless it is told otherwise."""
 NO_ID = "0198c0de-0000-7000-8000-000000000000"
 HUGE = b'{"products":[{"product_id":"p","price":1' + b"0" * 5000 + b"}]}"
 DEEP = b'{"attributes":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
@@ -296,6 +298,9 @@ CAMPAIGNS = [
     campaign("$.experiment.test_percent", experiment={"test_percent": "20"}),
     campaign("$.experiment.test_percent", experiment={"test_percent": True}),
     campaign("$.experiment.confidence", experiment={"confidence": "0.9"}),
+    Bad("POST", "/v1/campaigns", 400, "not_json", raw=b'{"name":"c"}', headers={"Content-Type": FORM}),
+    Bad("POST", "/v1/campaigns", 400, "not_json", raw=b'{"name":"c"}', headers={"Content-Type": ""}),
+    Bad("POST", "/v1/campaigns", 422, "invalid", headers={"Content-Type": FORM}, fault="$"),
     Bad("GET", f"/v1/campaigns/{NO_ID}", 404, "no_such_campaign"),
     Bad("GET", "/v1/campaigns/none", 404, "no_such_campaign"),
     Bad("POST", f"/v1/campaigns/{NO_ID}/preview", 404, "no_such_campaign", json={}),

@@ -129,6 +129,13 @@ def test_a_title_that_renders_to_nothing_is_a_fault() -> None:
     assert [fault.path for fault in faults] == ["$.title"]
 
 
+def test_a_button_whose_title_renders_to_nothing_is_a_fault() -> None:
+    button = {"action": "buy", "title": "{{ customer.name | default: '' }}", "url": "https://shop.example/"}
+    notification = {"title": "T", "url": "https://shop.example/", "actions": [{**button, "title": "Buy"}, button]}
+    _, faults = fill_in(notification, {"customer": {}})
+    assert [fault.path for fault in faults] == ["$.actions[1].title"]
+
+
 def test_a_message_survives_its_storage() -> None:
     message = Message([{"title": "T"}], [1], 60, in_stock=["p"], customer_ids=[1], variant=0)
     assert Message(**json.loads(json.dumps(message.as_document()))) == message
