@@ -38,32 +38,29 @@ class PushResponse:
     error: str | None = None
 
 
-def headers(message: PushMessage) -> list[str]:
-    """The message's header lines. Raises ValueError for a value that a push service must refuse, or that would
-    smuggle in another header.
+def fields(message: PushMessage) -> tuple[tuple[str, str], ...]:
+    """The message's header fields but for its topic and length. The usual ones are kept: the same tuple each time.
+
+    Raises ValueError for a value that a push service must refuse, or that would smuggle in another header.
     """
-    common = _common(message.authorization, message.ttl, message.urgency)
-    if message.topic is None:
-        return common
-    if not _TOPIC.fullmatch(message.topic):
+    if message.topic is not None and not _TOPIC.fullmatch(message.topic):
         raise ValueError("a topic is 1 to 32 characters of base64url")
-    return [*common, f"Topic: {message.topic}"]
+    return _fields(message.authorization, message.ttl, message.urgency)
 
 
 @lru_cache(maxsize=256)
-def _common(authorization: str, ttl: int, urgency: str) -> list[str]:
+def _fields(authorization: str, ttl: int, urgency: str) -> tuple[tuple[str, str], ...]:
     if not 0 <= ttl <= MAX_TTL:
         raise ValueError(f"a TTL is 0 to {MAX_TTL} seconds")
     if urgency not in URGENCIES:
         raise ValueError(f"an urgency is one of {', '.join(URGENCIES)}")
     if not _AUTHORIZATION.fullmatch(authorization):
         raise ValueError("the authorization holds characters that no header may")
-    return [
-        f"Authorization: {authorization}",
-        f"TTL: {ttl}",
-        f"Urgency: {urgency}",
-        "Content-Encoding: aes128gcm",
-        "Content-Type: application/octet-stream",
-        "Accept:",  # libcurl's own, left out
-        "Expect:",
-    ]
+    return (
+        ("authorization", authorization),
+        ("ttl", str(ttl)),
+        ("urgency", urgency),
+        ("content-encoding", "aes128gcm"),
+        ("content-type", "application/octet-stream"),
+        ("user-agent", "Homing"),
+    )

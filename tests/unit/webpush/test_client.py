@@ -255,9 +255,11 @@ class Plain(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     connections: ClassVar[set[tuple[str, int]]] = set()
     bodies: ClassVar[list[bytes]] = []
+    seen: ClassVar[dict[str, str]] = {}
 
     def do_POST(self) -> None:
         self.connections.add(self.client_address)
+        self.seen.update({name.lower(): value for name, value in self.headers.items()})
         self.bodies.append(self.rfile.read(int(self.headers["content-length"])))
         self.send_response_only(201)
         self.send_header("Content-Length", "0")
@@ -282,6 +284,15 @@ def test_plain_http_1_where_the_operator_allows_it(monkeypatch: pytest.MonkeyPat
             assert {answer.status for answer in answers} == {201}
     assert sorted(Plain.bodies) == sorted(bodies * 2)
     assert len(Plain.connections) <= 20
+    assert {name: value for name, value in Plain.seen.items() if name not in ("host", "content-length")} == {
+        "authorization": "vapid t=a.b.c,k=d",
+        "ttl": "60",
+        "urgency": "high",
+        "topic": "topic-1",
+        "content-encoding": "aes128gcm",
+        "content-type": "application/octet-stream",
+        "user-agent": "Homing",
+    }
     server.shutdown()
     server.server_close()
     thread.join()

@@ -1,6 +1,7 @@
 """The table of outcomes and the times between tries."""
 
 import random
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from push_server.delivery.models import Reason
-from push_server.webpush.message import PushMessage, PushResponse, headers
+from push_server.webpush.message import PushMessage, PushResponse, fields
 from push_server.webpush.response import (
     MAX_DELAY,
     MAX_RETRY_AFTER,
@@ -111,8 +112,8 @@ MESSAGE = {"ref": 1, "endpoint": "https://push.example/x", "body": b"", "authori
 
 def test_headers_of_a_message() -> None:
     message = PushMessage(1, "https://push.example/x", b"", "vapid t=a.b.c, k=d", 60, "high", "sale-1_A")
-    assert headers(message)[:3] == ["Authorization: vapid t=a.b.c, k=d", "TTL: 60", "Urgency: high"]
-    assert headers(message)[-1] == "Topic: sale-1_A"
+    assert fields(message)[:3] == (("authorization", "vapid t=a.b.c, k=d"), ("ttl", "60"), ("urgency", "high"))
+    assert fields(message) is fields(replace(message, topic="another"))
 
 
 @pytest.mark.parametrize(
@@ -132,4 +133,4 @@ def test_headers_of_a_message() -> None:
 )
 def test_a_value_that_no_header_may_hold_is_refused(change: dict[str, object]) -> None:
     with pytest.raises(ValueError):
-        headers(PushMessage(**{"ttl": 60, **MESSAGE, **change}))  # type: ignore[arg-type]
+        fields(PushMessage(**{"ttl": 60, **MESSAGE, **change}))  # type: ignore[arg-type]
