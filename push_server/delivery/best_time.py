@@ -7,6 +7,8 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from push_server.db import SiteSession
+from push_server.delivery.models import COUNTED
+from push_server.webpush.message import MAX_TTL
 
 LOOK_BACK: Final = timedelta(days=90)
 """A quarter: long enough for who comes once a week, short enough to follow him into another life."""
@@ -17,7 +19,7 @@ CLICK: Final = 3.0
 VISITS: Final = ("Page Viewed", "Product Viewed")
 
 # All zones differ from UTC by quarters of an hour, so a quarter lies in one hour of each of them.
-_SEEN = """
+_SEEN = f"""
 select o.customer_id, o.quarter, bool_or(o.clicked) from (
     select e.customer_id, floor(extract(epoch from e.ts) / 900)::bigint as quarter, false as clicked
     from term t join event e on e.kind_id = t.id
@@ -27,8 +29,9 @@ select o.customer_id, o.quarter, bool_or(o.clicked) from (
     select d.customer_id, floor(extract(epoch from r.at) / 900)::bigint, true
     from delivery d join receipt r on r.delivery_id = d.id and r.kind = 'clicked'
     where d.site_id = %(site)s and d.customer_id = any(%(customers)s) and r.at > %(since)s and r.at <= %(now)s
+    and {COUNTED} > %(oldest)s
 ) o group by o.customer_id, o.quarter
-"""
+"""  # noqa: S608 - no text from outside
 
 Weights = list[float]
 
@@ -50,6 +53,7 @@ def best_hours(session: SiteSession, zones: Mapping[int, str], now: datetime) ->
             "visits": list(VISITS),
             "customers": list(zones),
             "since": now - LOOK_BACK,
+            "oldest": now - LOOK_BACK - timedelta(seconds=MAX_TTL),  # it may have waited so long for its browser
             "now": now,
         },
     )
