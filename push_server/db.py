@@ -8,6 +8,8 @@ forgotten filter fails loudly instead of leaking. Work that is of no single site
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
+from enum import StrEnum
 from functools import lru_cache
 from typing import Any
 
@@ -136,9 +138,12 @@ def database() -> Database:
     return Database(settings().require_database_url())
 
 
-def int_array(numbers: Iterable[int | None]) -> str:
-    """The text of an array parameter; it takes a fraction of the time that psycopg needs for a list."""
-    return f"{{{','.join('null' if number is None else str(number) for number in numbers)}}}"
+def array(values: Iterable[float | StrEnum | datetime | None]) -> str:
+    """The text of an array parameter, to be cast; it takes a fraction of the time that psycopg needs for a list.
+
+    Nothing of it may need quotes: numbers, truth values, instants, and words of our own.
+    """
+    return f"{{{','.join(map(str, values))}}}".replace("None", "null")
 
 
 def instant_field(**kwargs: Any) -> Any:

@@ -19,7 +19,7 @@ from push_server.audiences.step import lock_memberships
 from push_server.audiences.waiting import backfills, begin, check_ready, end
 from push_server.audiences.whole import evaluate
 from push_server.customers.models import Customer
-from push_server.db import SiteSession, database
+from push_server.db import SiteSession, array, database
 from push_server.errors import Conflict, Fault, Invalid, NotFound
 from push_server.settings import settings
 
@@ -238,7 +238,7 @@ def not_members(
             or exists (select 1 from segment_member m where m.customer_id = id and m.segment_id = any(:exclude))
             """
         ),
-        {"customers": list(customers), "include": list(include), "exclude": list(exclude)},
+        {"customers": array(customers), "include": list(include), "exclude": list(exclude)},
     )
     return set(found.scalars())
 

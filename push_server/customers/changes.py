@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 
 from push_server import clock
-from push_server.db import int_array
+from push_server.db import array
 
 
 class Kind(IntEnum):
@@ -37,8 +37,17 @@ def note(conn: psycopg.Connection[Any], site_id: int, pairs: Iterable[tuple[int,
     if distinct:
         conn.execute(
             "insert into change_note (site_id, noted_at, customers, kinds) values (%s, %s, %s::int[], %s::int[])",
-            [site_id, clock.now(), int_array(pair[0] for pair in distinct), int_array(pair[1] for pair in distinct)],
+            [site_id, clock.now(), array(pair[0] for pair in distinct), array(pair[1] for pair in distinct)],
         )
+
+
+def noting(source: str, kind: Kind) -> str:
+    """SQL that notes this kind of every `customer_id` of `source`, once each, with the parameters `site` and `now`."""
+    return f"""
+insert into change_note (site_id, noted_at, customers, kinds)
+select %(site)s, %(now)s, array_agg(customer_id), array_agg({int(kind)})
+from (select distinct customer_id from {source}) as changed having count(*) > 0
+"""  # noqa: S608 - no text from outside
 
 
 def due(conn: psycopg.Connection[Any], site_id: int, instants: Iterable[tuple[int, datetime]]) -> None:

@@ -14,7 +14,7 @@ from typing import Final
 
 from psycopg.rows import class_row
 
-from push_server.db import SiteSession, int_array
+from push_server.db import SiteSession, array
 from push_server.delivery.models import COUNTED, DeliveryState, Dispatch, Reason
 from push_server.delivery.prepare import Claimed
 from push_server.delivery.settle import Settlement, write_within
@@ -107,11 +107,11 @@ def _others(
     """By customer the other messages that count; and who has got this one already, with another of his browsers."""
     others, own = defaultdict[int, list[Other]](list), set[int]()
     asked = {
-        "customers": int_array(row.customer_id for row in rows),
+        "customers": array(row.customer_id for row in rows),
         "site": session.site_id,
         "since": now - max(cap.within for cap in caps),
         "ahead": now + LOOK_AHEAD,
-        "claimed": int_array(row.id for row in rows),
+        "claimed": array(row.id for row in rows),
     }
     with session.raw.cursor(row_factory=class_row(Other)) as cursor:
         for other in cursor.execute(_OTHERS, asked, prepare=False):  # a kept plan was made while the table was smaller

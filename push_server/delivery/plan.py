@@ -15,7 +15,7 @@ from push_server import clock, queue
 from push_server.audiences.service import members_page
 from push_server.customers.identity import lock_site
 from push_server.customers.models import Customer
-from push_server.db import Database, SiteSession, int_array
+from push_server.db import Database, SiteSession, array
 from push_server.delivery.assignment import is_held_out, is_held_out_of_site, is_trying, variant_of
 from push_server.delivery.audience import freshen, unready
 from push_server.delivery.experiments import held_until
@@ -127,10 +127,10 @@ def _write_rows(session: SiteSession, dispatch: Dispatch, message: Message, cust
         {
             "site": session.site_id,
             "dispatch": dispatch.id,
-            "customers": int_array(customers),
-            "variants": int_array(variant for variant, _not_before in given),
-            "not_before": [not_before for _variant, not_before in given],
-            "held_out": _held_out(session, dispatch, message, customers),
+            "customers": array(customers),
+            "variants": array(variant for variant, _not_before in given),
+            "not_before": array(not_before for _variant, not_before in given),
+            "held_out": array(_held_out(session, dispatch, message, customers)),
             "latest": message.latest_device,
             "due": now + SWEEP_AFTER,
             "now": now,

@@ -4,19 +4,19 @@ import logging
 import random
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from operator import attrgetter
 from typing import Final
 
 import psycopg
+from msgspec import Struct
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from push_server import clock
-from push_server.customers.changes import Kind, note
+from push_server.customers.changes import Kind, note, noting
 from push_server.customers.identity import lock_site
-from push_server.db import Database, SiteSession, int_array
+from push_server.db import Database, SiteSession, array
 from push_server.delivery.models import DeliveryState, Reason
 from push_server.subscriptions.models import SubscriptionState
 from push_server.webpush.response import Outcome, Verdict, retry_delay
@@ -31,12 +31,30 @@ WRITE_TRIES: Final = 8
 AWAY: Final = (psycopg.OperationalError, OperationalError, InterfaceError, PoolTimeout)
 """A database that does not answer, and may again."""
 
+# `held` is looked up by id, row by row, whatever the planner takes the table for; see claim.py.
+_SETTLE: Final = f"""
+with settled as (
+    update delivery d set state = u.state, reason = u.reason, status_code = u.status_code, due_at = u.due_at,
+           retries = d.retries + (u.state = 'retry')::int,
+           accepted_at = case when u.state = 'accepted' then %(now)s end, updated_at = %(now)s
+    from unnest(%(ids)s::bigint[], %(attempts)s::int[], %(states)s::text[], %(reasons)s::text[],
+                %(codes)s::int[], %(due)s::timestamptz[]) as u(id, attempts, state, reason, status_code, due_at)
+    cross join lateral (
+        select id from delivery where id = u.id and site_id = %(site)s and attempts = u.attempts
+        and state in ('sending', 'queued') for update
+    ) held
+    where d.id = held.id
+    returning d.customer_id, d.state
+), accepted as (select customer_id from settled where state = 'accepted')
+{noting("accepted", Kind.MESSAGE)}
+"""  # noqa: S608 - no text from outside
 
-@dataclass(frozen=True, slots=True)
-class Settlement:
+
+class Settlement(Struct, frozen=True, gc=False):
     """What becomes of a delivery. `attempts` is the claim it was made under: a newer claim's result is not touched.
 
-    `due_at`: when to try again; `retire`: the subscription that the push service says is gone.
+    `due_at`: when to try again; `retire`: the subscription that the push service says is gone. A struct, since it is
+    made once for each message.
     """
 
     delivery_id: int
@@ -103,35 +121,20 @@ def write_within(session: SiteSession, settlements: Sequence[Settlement]) -> Non
     settlements = sorted(settlements, key=attrgetter("delivery_id"))  # one order for all who lock deliveries
     # A merge moves deliveries, then subscriptions, holding this lock exclusively: so the two never deadlock.
     lock_site(session.raw, session.site_id)
-    # `held` is looked up by id, row by row, whatever the planner takes the table for; see claim.py.
-    settled = session.raw.execute(
-        """
-        update delivery d set state = u.state, reason = u.reason, status_code = u.status_code, due_at = u.due_at,
-               retries = d.retries + (u.state = 'retry')::int,
-               accepted_at = case when u.state = 'accepted' then %(now)s end, updated_at = %(now)s
-        from unnest(%(ids)s::bigint[], %(attempts)s::int[], %(states)s::text[], %(reasons)s::text[],
-                    %(codes)s::int[], %(due)s::timestamptz[]) as u(id, attempts, state, reason, status_code, due_at)
-        cross join lateral (
-            select id from delivery where id = u.id and site_id = %(site)s and attempts = u.attempts
-            and state in ('sending', 'queued') for update
-        ) held
-        where d.id = held.id
-        returning d.customer_id, d.state
-        """,
+    session.raw.execute(
+        _SETTLE,
         {
             "site": session.site_id,
             "now": now,
-            "ids": int_array(one.delivery_id for one in settlements),
-            "attempts": int_array(one.attempts for one in settlements),
-            "states": [str(one.state) for one in settlements],
-            "reasons": [one.reason and str(one.reason) for one in settlements],
-            "codes": int_array(one.status_code for one in settlements),
-            "due": [one.due_at for one in settlements],
+            "ids": array(one.delivery_id for one in settlements),
+            "attempts": array(one.attempts for one in settlements),
+            "states": array(one.state for one in settlements),
+            "reasons": array(one.reason for one in settlements),
+            "codes": array(one.status_code for one in settlements),
+            "due": array(one.due_at for one in settlements),
         },
         prepare=False,
     )
-    accepted = DeliveryState.ACCEPTED
-    changes = [(customer, int(Kind.MESSAGE)) for customer, state in settled if state == accepted]
     gone = [one.retire for one in settlements if one.retire is not None]
     if gone:
         ended = session.raw.execute(
@@ -143,5 +146,4 @@ def write_within(session: SiteSession, settlements: Sequence[Settlement]) -> Non
             """,
             {"gone": str(SubscriptionState.GONE), "now": now, "ids": gone, "site": session.site_id},
         )
-        changes += [(customer, int(Kind.SUBSCRIPTION)) for (customer,) in ended]
-    note(session.raw, session.site_id, changes)
+        note(session.raw, session.site_id, [(customer, Kind.SUBSCRIPTION) for (customer,) in ended])
