@@ -5,6 +5,7 @@ derived from HOMING_SECRET_KEY by HKDF-SHA256, so that one purpose's ciphertext 
 """
 
 import base64
+import binascii
 import hashlib
 import hmac
 import os
@@ -20,11 +21,12 @@ from push_server.errors import StartupError
 from push_server.settings import settings
 
 _VERSION = b"\x01"
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
 
 def b64url(data: bytes) -> str:
     """Base64url without padding."""
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+    return binascii.b2a_base64(data, newline=False).translate(_URL_SAFE, b"=").decode()
 
 
 def unb64url(text: str) -> bytes:
@@ -63,7 +65,18 @@ def unseal(sealed: bytes, purpose: str) -> bytes:
 
 def sign(data: bytes, purpose: str) -> bytes:
     """A 16-byte truncated HMAC-SHA256 of `data` under the purpose's key."""
-    return hmac.digest(_derive(settings().require_secret_key(), purpose), data, "sha256")[:16]
+    inner, outer = (half.copy() for half in _halves(settings().require_secret_key(), purpose))
+    inner.update(data)
+    outer.update(inner.digest())
+    return outer.digest()[:16]
+
+
+@lru_cache(maxsize=64)
+def _halves(secret: bytes, purpose: str) -> "tuple[hashlib._Hash, hashlib._Hash]":
+    """HMAC's two hashes (RFC 2104 §2) once they have read the key: every message is signed twice, in half the time."""
+    key = _derive(secret, purpose).ljust(hashlib.sha256().block_size, b"\0")
+    inner, outer = (hashlib.sha256(bytes(byte ^ pad for byte in key)) for pad in (0x36, 0x5C))
+    return inner, outer
 
 
 def new_key(prefix: str) -> str:

@@ -40,7 +40,7 @@ class Gate:
         self._pauses: dict[Key, Pause] = {(pause.vapid_key_id, pause.origin): pause for pause in paused}
         self._left = Counter(origin_of(row.endpoint) for row in chunk.rows if row.endpoint is not None)
         self._lanes: dict[str, Lane] = {}
-        self._posted: dict[int, float] = {}
+        self._posted: dict[int, tuple[float, Lane]] = {}
         self._probes: dict[int, Key] = {}
         self._rejections: list[tuple[Claimed, PushResponse]] = []
 
@@ -54,41 +54,35 @@ class Gate:
         self._left[origin] = left - 1
         if key in self._pauses and not self._is_probe(row, key):
             return self._wait_for_key(row, self._pauses[key])
-        again_at = self._lane(origin).take(row.id, retry=row.retries > 0, left=left)
+        own = self._lane(origin)
+        again_at = own.take(row.id, retry=row.retries > 0, left=left)
         if again_at is not None:
             return self._give_back(row, again_at)
-        self._posted[row.id] = time.monotonic()
+        self._posted[row.id] = time.monotonic(), own
         return None
 
     def not_posted(self, row: Claimed) -> None:
         """The delivery came to its end without being posted."""
-        if self._posted.pop(row.id, None) is not None and row.endpoint is not None:
-            self._lane(origin_of(row.endpoint)).give_back(retry=row.retries > 0)
+        posted = self._posted.pop(row.id, None)
+        if posted is not None:
+            posted[1].give_back(retry=row.retries > 0)
 
     def answered(self, row: Claimed, response: PushResponse) -> Settlement | None:
         """What the answer makes of the delivery; None for a rejected key, which `rejected` tells of later."""
-        verdict, now = judge(response), clock.now()
-        assert row.endpoint is not None
+        verdict = judge(response)
         assert row.vapid_key_id is not None
-        origin = origin_of(row.endpoint)
-        own = self._lane(origin)
+        posted_at, own = self._posted.pop(row.id)
         is_probe = own.is_probe(row.id)
-        own.note(
-            row.id,
-            verdict,
-            response.status,
-            time.monotonic() - self._posted.pop(row.id, time.monotonic()),
-            retry=row.retries > 0,
-        )
+        own.note(row.id, verdict, response.status, time.monotonic() - posted_at, retry=row.retries > 0)
         if response.status is not None:
-            self._judge_key(row, (row.vapid_key_id, origin), verdict)
+            self._judge_key(row, (row.vapid_key_id, own.origin), verdict)
         if verdict.outcome is Outcome.KEY_REJECTED:
             self._rejections.append((row, response))
             return None
         if response.status is None and self._at_most_once:
             return Settlement(row.id, row.attempts, DeliveryState.FAILED, Reason.PUSH_SERVICE_ERROR)
         if (verdict.outcome is Outcome.THROTTLED and own.limited) or (verdict.outcome is Outcome.RETRY and is_probe):
-            again_at = now + timedelta(seconds=retry_delay(1, verdict.retry_after, _rng))
+            again_at = clock.now() + timedelta(seconds=retry_delay(1, verdict.retry_after, _rng))
             return self._give_back(row, again_at, response.status)
         return self._decide(row, verdict, response.status)
 

@@ -32,6 +32,7 @@ MAX_LANES: Final = 1024
 LATENCIES: Final = (5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
 """Milliseconds: the upper ends of the classes in which latencies are counted."""
 
+_CLASSES: Final = [f"ms:{number}" for number in range(len(LATENCIES) + 1)]
 _rng = random.Random()
 
 
@@ -107,7 +108,7 @@ class Lane:
                 report.refused += 1
         report.counts[str(outcome)] += 1
         if status is not None:
-            report.counts[f"ms:{bisect_left(LATENCIES, seconds * 1000)}"] += 1
+            report.counts[_CLASSES[bisect_left(LATENCIES, seconds * 1000)]] += 1
         if ref == self._probe:
             self._probe = None
             report.probe = "failed" if outcome is Outcome.RETRY else "passed"

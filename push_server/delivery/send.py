@@ -68,6 +68,7 @@ class _Sending:
         self._reached = 0  # the delivery that was handed out last; they go by their ids
         self._gate = Gate(database, chunk, paused)
         self._flushed = self._leased = self._looked = time.monotonic()
+        self._next = self._flushed  # when to see to what is repeated; asked twice a message
 
     def messages(self) -> Iterator[PushMessage]:
         """The chunk's messages, made as the client asks for them; what is not to be posted is settled on the way."""
@@ -127,6 +128,8 @@ class _Sending:
 
     def _keep_up(self) -> None:
         now = time.monotonic()
+        if now < self._next and len(self._results) < SETTLE_AT:
+            return
         if len(self._results) >= SETTLE_AT or now - self._flushed >= SETTLE_EVERY:
             self.flush()
         if now - self._looked >= LOOK_EVERY and not self._stopped:
@@ -135,6 +138,7 @@ class _Sending:
         if now - self._leased >= RENEW_AFTER and self._open:
             self._leased = now
             self._renew()
+        self._next = min(self._flushed + SETTLE_EVERY, self._looked + LOOK_EVERY, self._leased + RENEW_AFTER)
 
     def _renew(self) -> None:
         """Keep the lease, and see anew what is true of those that are not handed out yet."""

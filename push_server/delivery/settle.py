@@ -79,13 +79,13 @@ def decide(
     rng: random.Random,
 ) -> Settlement:
     """What a push service's verdict makes of a delivery under its `attempts`-th claim, after so many `retries`."""
+    if verdict.outcome is Outcome.ACCEPTED:
+        return Settlement(delivery_id, attempts, DeliveryState.ACCEPTED, None, status)
 
     def end(state: DeliveryState, reason: Reason | None = None, **more: object) -> Settlement:
         return Settlement(delivery_id, attempts, state, reason, status, **more)  # type: ignore[arg-type]
 
     match verdict.outcome:
-        case Outcome.ACCEPTED:
-            return end(DeliveryState.ACCEPTED)
         case Outcome.GONE:
             return end(DeliveryState.FAILED, Reason.GONE, retire=subscription_id)
         case Outcome.TOO_LARGE:

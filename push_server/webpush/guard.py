@@ -48,8 +48,13 @@ def check_endpoint(url: str) -> str:
     match = _URL.fullmatch(url) if len(url) <= MAX_ENDPOINT else None
     if match is None:
         raise _refused(f"The endpoint is not a push service's URL of at most {MAX_ENDPOINT} plain characters.")
-    origin = _origin(match["base"])
-    if is_operator_origin(origin):
+    return _known(match["base"], tuple(settings().push_hosts))
+
+
+@lru_cache(maxsize=1024)
+def _known(base: str, push_hosts: tuple[str, ...]) -> str:
+    origin = _origin(base)
+    if origin in _operator_origins(push_hosts):
         return origin
     if not origin.startswith("https://") or not _BUILT_IN.fullmatch(origin, len("https://")):
         raise _refused(
@@ -88,7 +93,6 @@ def _inner(ip: IPv6Address) -> IPv4Address | None:
     return ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
 
 
-@lru_cache(maxsize=1024)
 def _origin(base: str) -> str:
     base = base.lower()
     return base.removesuffix(":443" if base.startswith("https:") else ":80")

@@ -1,8 +1,13 @@
 """Templates are strict, and cannot be made to cost much: attributes come from browsers, templates from forms."""
 
+import base64
+import hmac
+import struct
 import time
 
 import pytest
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -95,3 +100,11 @@ def test_tokens_are_read_only_as_they_were_issued() -> None:
             token.read(text)
     assert token.stable_name(12) == token.stable_name(12) != token.stable_name(13)
     assert len(token.stable_name(12)) == 32
+
+
+@pytest.mark.usefixtures("_secret")
+def test_names_are_signed_with_hmac_so_that_those_of_an_older_release_are_still_read() -> None:
+    key = HKDF(SHA256(), 32, salt=b"homing", info=b"delivery.token").derive(SECRET.encode())
+    ids = struct.pack(">QQ", 12, 3)
+    signed = ids + hmac.digest(key, ids, "sha256")[:16]
+    assert token.issue(12, 3) == base64.urlsafe_b64encode(signed).rstrip(b"=").decode()
