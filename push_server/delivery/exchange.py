@@ -7,13 +7,16 @@ in `exchange.lua`; docs/decisions/0016-politeness-to-push-services.md says why t
 import json
 import logging
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from importlib.resources import files
-from typing import Any, Final
+from typing import Final
 
+import msgspec
 import redis
+from msgspec import Struct, field
+from redis.commands.core import Script
 
 from push_server.settings import settings
 from push_server.webpush.response import JUDGES_ENGAGEMENT
@@ -55,11 +58,11 @@ LIMITS: Final[dict[str, float]] = {
 PLACES_KEPT: Final = 86400
 """Seconds that a push service is listed for a site after its last message."""
 
+_LIMITS = json.dumps(LIMITS)
 _SCRIPT = files("push_server.delivery").joinpath("exchange.lua").read_text()
 
 
-@dataclass(slots=True)
-class Report:
+class Report(Struct):
     """What became of a lane's messages since the last exchange, and what it asks for. Holds in seconds."""
 
     accepted: int = 0
@@ -80,10 +83,6 @@ class Report:
     wanted_retries: int = 0
     judges_engagement: bool = False
     counts: Counter[str] = field(default_factory=Counter)
-
-    def as_document(self) -> dict[str, object]:
-        """As the script reads it."""
-        return {name: getattr(self, name) for name in self.__slots__}
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,13 +130,19 @@ def _client(url: str) -> redis.Redis:
     return redis.Redis.from_url(url, socket_timeout=0.5, socket_connect_timeout=0.5)
 
 
+@lru_cache(maxsize=1)
+def _script(url: str) -> Script:
+    """The script, named by its hash; a Redis that does not have it yet is given it."""
+    return _client(url).register_script(_SCRIPT)
+
+
 def exchange(origin: str, site_id: int, report: Report, now: datetime) -> Told:
     """Hand in the report and get what may be posted. redis.RedisError when Redis does not answer in half a second."""
     at = now.timestamp()
     report.judges_engagement = origin in JUDGES_ENGAGEMENT
     keys = [service_key(origin), lane_key(origin, site_id), counts_key(origin, site_id, int(at) // 60)]
-    answer: Any = client().eval(_SCRIPT, 3, *keys, f"{at:.6f}", json.dumps(report.as_document()), json.dumps(LIMITS))
-    told = json.loads(answer)
+    script = _script(settings().require_redis_url())
+    told = msgspec.json.decode(script(keys, [f"{at:.6f}", msgspec.json.encode(report), _LIMITS]))
     return Told(
         state=told["state"],
         probe=told["probe"],

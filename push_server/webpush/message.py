@@ -1,9 +1,10 @@
 """What goes to a push service, and what comes back."""
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
+
+from msgspec import Struct
 
 URGENCIES: Final = ("very-low", "low", "normal", "high")
 MAX_TTL: Final = 28 * 86400
@@ -13,8 +14,7 @@ _TOPIC = re.compile(r"[A-Za-z0-9_-]{1,32}", re.ASCII)
 _AUTHORIZATION = re.compile(r"[!-~]+(?: [!-~]+)*", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class PushMessage:
+class PushMessage(Struct, frozen=True, gc=False):
     """One request of RFC 8030 §5. `ref` is the caller's own id and comes back with the answer; `ttl` in seconds."""
 
     ref: int
@@ -26,8 +26,7 @@ class PushMessage:
     topic: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class PushResponse:
+class PushResponse(Struct, frozen=True, gc=False):
     """The answer to one message. `status` None: there was none, and `error` says why; with a refusing status, `error`
     holds the beginning of the response's body. `retry_after` in seconds.
     """

@@ -1,12 +1,12 @@
 """The table of outcomes and the times between tries."""
 
 import random
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from push_server.delivery.models import Reason
 from push_server.webpush.message import PushMessage, PushResponse, fields
