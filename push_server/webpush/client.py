@@ -4,6 +4,7 @@ The connections outlive a call, so that the next chunk of messages finds them op
 of one process: make a new one after a fork.
 """
 
+import logging
 import selectors
 import ssl
 import time
@@ -21,6 +22,8 @@ from push_server.webpush.message import PushMessage, PushResponse, fields
 from push_server.webpush.pool import Pool
 from push_server.webpush.response import NOT_SENT
 
+log = logging.getLogger(__name__)
+
 __all__ = ["STREAMS", "PushClient", "PushMessage", "PushResponse"]
 
 IN_FLIGHT: Final = 256
@@ -30,7 +33,7 @@ CONNECT_TIMEOUT: Final = 5.0
 LOOK_ROUND: Final = 0.25
 """Seconds between two looks at what has waited too long."""
 WITHOUT_HTTP2: Final = 600.0
-"""Seconds until an origin that spoke HTTP/1.1 alone is asked for HTTP/2 again."""
+"""Seconds until an origin that spoke HTTP/1.1 alone, or misunderstood our HTTP/2, is asked for HTTP/2 again."""
 
 
 class PushClient:
@@ -148,6 +151,10 @@ class PushClient:
             self._looked = now
             self._http2.tick(now)
         self._http1.tick(now)
+        while self._http2.misunderstood:
+            origin, why = self._http2.misunderstood.popitem()
+            self._without_http2[origin] = now + WITHOUT_HTTP2
+            log.warning("%s is posted to by HTTP/1.1 for ten minutes, since HTTP/2 fails there: %s", origin, why)
         while self._http2.without_http2:
             exchange = self._http2.without_http2.popleft()
             self._without_http2[exchange.origin] = now + WITHOUT_HTTP2

@@ -45,6 +45,17 @@ class Code(IntEnum):
     HTTP_1_1_REQUIRED = 13
 
 
+_NOT_UNDERSTOOD: Final = (
+    Code.PROTOCOL_ERROR,
+    Code.FLOW_CONTROL_ERROR,
+    Code.FRAME_SIZE_ERROR,
+    Code.COMPRESSION_ERROR,
+    Code.INADEQUATE_SECURITY,
+    Code.HTTP_1_1_REQUIRED,
+)
+"""By which a service says that our framing is at fault."""
+
+
 class Http2Error(Exception):
     """The service broke the protocol; the connection is of no more use."""
 
@@ -79,6 +90,9 @@ _HELLO: Final = (
 class Http2Connection:
     """`post` and `receive` fill `out` (bytes to send), `answered` (an exchange and what went wrong, if anything)
     and `again` (exchanges that the service did nothing with). `leaving`: takes no more messages.
+
+    `disagreement`: how the service and we have misunderstood each other, if so; `has_answered`: whether it ever
+    answered a message.
     """
 
     def __init__(self) -> None:
@@ -87,6 +101,8 @@ class Http2Connection:
         self.again: list[Exchange] = []
         self.streams: dict[int, Exchange] = {}
         self.leaving = False
+        self.disagreement: str | None = None
+        self.has_answered = False
         self._fields = Fields()
         self._next = 1
         self._most = STREAMS
@@ -146,6 +162,13 @@ class Http2Connection:
 
     def receive(self, data: bytes) -> None:
         """Take what has come. Raises Http2Error."""
+        try:
+            self._receive(data)
+        except Http2Error as error:
+            self.disagreement = str(error)
+            raise
+
+    def _receive(self, data: bytes) -> None:
         if self._rest:
             data = self._rest + data
         position, end = 0, len(data)
@@ -255,6 +278,8 @@ class Http2Connection:
             self._post_again(exchange)
         else:
             self.answered.append((exchange, f"the stream was reset: {_name(code)}"))
+            if code in _NOT_UNDERSTOOD:
+                self._misunderstood(code)
 
     def _on_settings(self, flags: int, stream: int, payload: bytes) -> None:
         if stream:
@@ -291,7 +316,9 @@ class Http2Connection:
         if stream or len(payload) < 8:
             raise Http2Error(Code.PROTOCOL_ERROR, "a broken farewell")
         self.leaving = True
-        last = int.from_bytes(payload[:4], "big") & MAX_STREAM
+        last, code = int.from_bytes(payload[:4], "big") & MAX_STREAM, int.from_bytes(payload[4:8], "big")
+        if code in _NOT_UNDERSTOOD:
+            self._misunderstood(code)
         for number in [number for number in self.streams if number > last]:
             self._pending.pop(number, None)
             self._post_again(self.streams.pop(number))
@@ -333,7 +360,13 @@ class Http2Connection:
                     del self._pending[stream]
                     break
 
+    def _misunderstood(self, code: int) -> None:
+        self.disagreement = f"the service says {_name(code)}"
+        if not self.has_answered:
+            self.leaving = True
+
     def _finish(self, exchange: Exchange) -> None:
+        self.has_answered = True
         if exchange.stream in self._pending:  # answered before all of it was posted: the rest is not wanted
             self.cancel(exchange, Code.NO_ERROR)
         else:

@@ -18,6 +18,8 @@ from push_server.webpush.resolver import Resolver
 LINKS_PER_ORIGIN: Final = 32
 MAX_LINKS: Final = 128
 """Kept open over all origins; Windows' push service alone has a name for each of its regions."""
+MISUNDERSTANDINGS: Final = 3
+"""Such connections in a row after which a service is posted to by HTTP/1.1: whoever is at fault, messages go out."""
 MAX_IDLE: Final = 100.0
 """Seconds without use after which a connection is not trusted any more: routers forget it, and say nothing."""
 
@@ -28,14 +30,19 @@ class _Origin:
     where: tuple[str, int]
     waiting: deque[Exchange] = field(default_factory=deque)
     links: list[Link] = field(default_factory=list)
+    misunderstandings: int = 0
+    """Connections in a row that ended by one, without an answer to any message."""
 
 
 class Pool:
-    """`start` takes exchanges; `done` fills with answers, `without_http2` with those that must go by HTTP/1.1."""
+    """`start` takes exchanges; `done` fills with answers, `without_http2` with those that must go by HTTP/1.1, and
+    `misunderstood` with origins that must be posted to so from here on, and why.
+    """
 
     def __init__(self, selector: selectors.BaseSelector, ca_file: str, timeout: float, connect_timeout: float) -> None:
         self.done: deque[PushResponse] = deque()
         self.without_http2: deque[Exchange] = deque()
+        self.misunderstood: dict[str, str] = {}
         self._selector = selector
         self._timeout = timeout
         self._connect_timeout = connect_timeout
@@ -88,8 +95,9 @@ class Pool:
             old = place >= MAX_LINKS or now - link.used > MAX_IDLE or link.is_stuck
             if old or link.http2 is None or link.http2.leaving:
                 link.close("of no more use")
-                origin.links.remove(link)
-        self._origins = {name: origin for name, origin in self._origins.items() if origin.links}
+                self._remove(origin, link)
+        known = self._origins.items()
+        self._origins = {name: origin for name, origin in known if origin.links or origin.misunderstandings}
 
     def abandon(self) -> None:
         """Forget everything under way; connections that stand are kept."""
@@ -147,7 +155,7 @@ class Pool:
                 self._unflushed.add(link)
             if link.http2.leaving and not link.http2.streams:
                 link.close("of no more use")
-                origin.links.remove(link)
+                self._remove(origin, link)
         self._grow(origin)
 
     def _collect(self, origin: _Origin, link: Link) -> None:
@@ -161,8 +169,22 @@ class Pool:
             origin.waiting.extendleft(reversed(http2.again))
             http2.again.clear()
 
-    def _lost(self, origin: _Origin, link: Link, error: str) -> None:
+    def _remove(self, origin: _Origin, link: Link) -> None:
         origin.links.remove(link)
+        if link.http2 is None:
+            return
+        if link.http2.has_answered:
+            origin.misunderstandings = 0
+        elif link.http2.disagreement is not None:
+            origin.misunderstandings += 1
+            if origin.misunderstandings >= MISUNDERSTANDINGS:
+                origin.misunderstandings = 0
+                self.misunderstood[origin.name] = link.http2.disagreement
+                self.without_http2.extend(origin.waiting)
+                origin.waiting.clear()
+
+    def _lost(self, origin: _Origin, link: Link, error: str) -> None:
+        self._remove(origin, link)
         self._unflushed.discard(link)
         if link.http2 is not None:
             for exchange in link.http2.streams.values():

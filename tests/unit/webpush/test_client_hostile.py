@@ -14,9 +14,9 @@ import pytest
 
 from push_server.settings import settings
 from push_server.webpush.client import PushClient
-from push_server.webpush.http2 import DATA, GOAWAY, HEADERS, MAX_TRIES, PING, SETTINGS, frame
+from push_server.webpush.http2 import DATA, GOAWAY, HEADERS, MAX_TRIES, PING, RST_STREAM, SETTINGS, Code, frame
 from push_server.webpush.link import Link
-from push_server.webpush.pool import MAX_IDLE
+from push_server.webpush.pool import MAX_IDLE, MISUNDERSTANDINGS
 from push_server.webpush.response import Outcome, judge
 from tests.doubles.http2_sink import Http2Sink
 from tests.unit.webpush.test_client import allow, client, message, only, sink
@@ -31,13 +31,13 @@ Behaviour = Callable[[socket.socket], None]
 class Hostile:
     """Calls `behaviour` with each connection, over TLS and told that it is HTTP/2; then closes it."""
 
-    def __init__(self, ca_file: Path, behaviour: Behaviour, *, tls: bool = True) -> None:
+    def __init__(self, ca_file: Path, behaviour: Behaviour, alpn: list[str], *, tls: bool = True) -> None:
         self.connections = 0
         self.ended = threading.Semaphore(0)
         self._behaviour, self._tls = behaviour, tls
         self._context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         self._context.load_cert_chain(ca_file)
-        self._context.set_alpn_protocols(["h2"])
+        self._context.set_alpn_protocols(alpn)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         self.origin = f"https://127.0.0.1:{self.port}"
@@ -68,8 +68,8 @@ def hostile(sink: Http2Sink, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callab
     """Starts one, beside a sink that is well."""
     started: list[Hostile] = []
 
-    def start(behaviour: Behaviour, *, tls: bool = True) -> Hostile:
-        started.append(Hostile(sink.ca_file, behaviour, tls=tls))
+    def start(behaviour: Behaviour, *alpn: str, tls: bool = True) -> Hostile:
+        started.append(Hostile(sink.ca_file, behaviour, ["h2", *alpn], tls=tls))
         allow(monkeypatch, sink.origin, *(each.origin for each in started))
         return started[-1]
 
@@ -266,3 +266,44 @@ def test_a_certificate_for_another_name_is_an_error(
     assert answer.status is None
     assert "certificate" in (answer.error or "")
     assert not sink.received
+
+
+@pytest.mark.parametrize(
+    ("answer", "lost"),
+    [
+        # What it did nothing with goes again at once.
+        (HELLO + frame(GOAWAY, 0, 0, bytes(4) + Code.COMPRESSION_ERROR.to_bytes(4, "big")), 0),
+        (HELLO + frame(RST_STREAM, 0, 1, Code.PROTOCOL_ERROR.to_bytes(4, "big")), MISUNDERSTANDINGS),
+        (HELLO + frame(HEADERS, 5, 1, b"\xff\xff\xff"), MISUNDERSTANDINGS),
+        (frame(PING, 0, 0, bytes(8)), MISUNDERSTANDINGS),
+    ],
+    ids=["goaway", "reset", "no header block", "no settings"],
+)
+def test_whom_our_http2_does_not_suit_is_posted_to_without(
+    client: PushClient, hostile: Callable[..., Hostile], answer: bytes, lost: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever is at fault: messages go out, and the log says so once."""
+
+    def behave(connection: socket.socket) -> None:
+        assert isinstance(connection, ssl.SSLSocket)
+        received = connection.recv(65536)
+        if connection.selected_alpn_protocol() != "h2":
+            while b"\r\n\r\n" not in received:
+                received += connection.recv(65536)
+            connection.sendall(b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            return
+        connection.sendall(answer)
+        while connection.recv(65536):
+            pass
+
+    service = hostile(behave, "http/1.1")
+    found = [only(client.send([message(f"{service.origin}/push")])).status for _ in range(6)]
+    assert found == [None] * lost + [201] * (6 - lost)
+    assert sum("HTTP/2 fails there" in each.message for each in caplog.records) == 1
+
+
+def test_who_answers_in_between_is_trusted(sink: Http2Sink, client: PushClient) -> None:
+    """It speaks HTTP/2 alone: over HTTP/1.1 nothing would arrive."""
+    for _ in range(MISUNDERSTANDINGS + 1):
+        assert only(client.send([message(sink.url("/broken"))])).status is None
+        assert only(client.send([message(sink.url("/ok"))])).status == 201
