@@ -14,6 +14,7 @@ from typing import Final
 
 from psycopg.rows import class_row
 
+from push_server.customers.identity import lock_site
 from push_server.db import SiteSession, array
 from push_server.delivery.models import COUNTED, DeliveryState, Dispatch, Reason
 from push_server.delivery.prepare import Claimed
@@ -23,8 +24,21 @@ from push_server.sites.caps import Cap
 LOOK_AHEAD: Final = timedelta(days=1)
 """A more important message that is planned for later than this is not waited for."""
 WAIT: Final = timedelta(seconds=10)
-"""After which a message looks again whether a more important one has gone."""
+"""After which a message looks again, at the earliest, whether a more important one that is due has gone."""
+LONGEST_WAIT: Final = timedelta(minutes=15)
+"""After which it looks whether one that is planned for later still is: it may have been paused, or cancelled."""
+LAST_LOOK: Final = timedelta(seconds=20)
+"""Before its life ends: then it waits no more."""
 _LOCK: Final = 11 << 56  # apart from other advisory locks
+_PARTS_BITS: Final = 6
+# By the first bits of their ids, since the audience comes in the order of these: so a chunk has a few of the 64 parts.
+# Locked in one order by all. Deliveries in whatever state, since one may be queued again before it is claimed.
+_LOCK_PARTS: Final = """
+select pg_advisory_xact_lock(part) from (
+    select distinct %(lock)s | (customer_id >> %(shift)s) as part from delivery
+    where id = any(%(ids)s::bigint[]) and site_id = %(site)s order by part
+) parts
+"""
 
 
 class Place(Enum):
@@ -52,27 +66,43 @@ class Other:
 
 
 def place(caps: Sequence[Cap], dispatch: Dispatch, others: Sequence[Other], now: datetime) -> Place:
-    """Whether the dispatch's message may go to a customer who got, gets, or is to get these others.
+    """Whether the dispatch's message may go to a customer who got, gets, or is to get these others."""
+    for cap in caps:
+        if cap.concerns(dispatch.message_class) and _taken(cap, others, now) >= cap.limit:
+            return Place.TAKEN
+    return Place.AWAITED if awaited(caps, dispatch, others, now) else Place.FREE
+
+
+def awaited(caps: Sequence[Cap], dispatch: Dispatch, others: Sequence[Other], now: datetime) -> list[Other]:
+    """The more important messages that wait themselves, of each cap that they leave no place for the dispatch's.
 
     Of messages of equal priority the one that was started first is the more important.
     """
     assert dispatch.priority is not None
-    found, mine = Place.FREE, (-dispatch.priority, dispatch.id or 0)
+    found, mine = list[Other](), (-dispatch.priority, dispatch.id or 0)
     for cap in caps:
         if not cap.concerns(dispatch.message_class):
             continue
-        counted = [other for other in others if cap.concerns(other.message_class)]
-        since = now - cap.within
-        taken = sum(not other.waits and (other.sent_at is None or other.sent_at > since) for other in counted)
-        ahead = sum(
-            other.waits and other.priority is not None and (-other.priority, other.dispatch_id) < mine
-            for other in counted
-        )
-        if taken >= cap.limit:
-            return Place.TAKEN
-        if taken + ahead >= cap.limit:
-            found = Place.AWAITED
+        ahead = [
+            other
+            for other in others
+            if other.waits
+            and other.priority is not None
+            and cap.concerns(other.message_class)
+            and (-other.priority, other.dispatch_id) < mine
+        ]
+        if _taken(cap, others, now) + len(ahead) >= cap.limit:
+            found += ahead
     return found
+
+
+def _taken(cap: Cap, others: Iterable[Other], now: datetime) -> int:
+    """How many of the cap's places are taken."""
+    since = now - cap.within
+    return sum(
+        not other.waits and cap.concerns(other.message_class) and (other.sent_at is None or other.sent_at > since)
+        for other in others
+    )
 
 
 def keep_caps(
@@ -86,19 +116,28 @@ def keep_caps(
         where = Place.FREE if row.customer_id in own else place(caps, dispatch, found, now)
         if where is Place.FREE:
             allowed.append(row)
-            continue
-        until = max([now + WAIT, *sorted(each.due_at for each in found if each.waits and each.due_at)[:1]])
-        if where is Place.TAKEN or until >= row.expires_at:
-            settled.append(Settlement(row.id, row.attempts, DeliveryState.SUPPRESSED, Reason.CAPPED))
-        else:
+        elif where is Place.AWAITED and now < row.expires_at - LAST_LOOK:
+            until = look_again_at(awaited(caps, dispatch, found, now), row.expires_at, now)
             settled.append(Settlement(row.id, row.attempts, DeliveryState.QUEUED, due_at=until))
-    write_within(session, settled)
+        else:
+            settled.append(Settlement(row.id, row.attempts, DeliveryState.SUPPRESSED, Reason.CAPPED))
+    if settled:
+        write_within(session, settled)
     return allowed
 
 
-def lock_caps(session: SiteSession) -> None:
-    """Until the transaction ends nobody else claims a delivery of the site that caps limit."""
-    session.raw.execute("select pg_advisory_xact_lock(%s)", [_LOCK | session.site_id])
+def look_again_at(ahead: Iterable[Other], expires_at: datetime, now: datetime) -> datetime:
+    """When a message that waits for these looks again: as the first of them goes, and before its own life ends."""
+    first = min(other.due_at or now for other in ahead)
+    return min(max(first, now + WAIT), now + LONGEST_WAIT, expires_at - LAST_LOOK)
+
+
+def lock_caps(session: SiteSession, ids: Iterable[int]) -> None:
+    """Until the transaction ends nobody else claims a delivery that caps limit to the customers of these."""
+    lock_site(session.raw, session.site_id)  # a merge moves deliveries to another customer
+    lock = _LOCK | session.site_id << _PARTS_BITS
+    asked = {"lock": lock, "shift": 31 - _PARTS_BITS, "ids": array(ids), "site": session.site_id}
+    session.raw.execute(_LOCK_PARTS, asked, prepare=False)
 
 
 def _others(

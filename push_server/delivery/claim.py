@@ -102,7 +102,10 @@ def claim(session: SiteSession, dispatch_id: int, ids: list[int]) -> Chunk | Non
         return None
     message = Message(**dispatch.message)  # type: ignore[arg-type]
     composers = [Composer(notification, settings().public_url) for notification in message.notifications]
-    now, caps = clock.now(), _caps(session, dispatch)
+    caps = _caps(session.get_one(Site, dispatch.site_id), dispatch)
+    if caps:
+        lock_caps(session, ids)
+    now = clock.now()
     asked = {
         "ids": array(ids),
         "dispatch": dispatch_id,
@@ -111,8 +114,6 @@ def claim(session: SiteSession, dispatch_id: int, ids: list[int]) -> Chunk | Non
         "until": now + LEASE,
         "personal": not all(composer.is_static for composer in composers),
     }
-    if caps:
-        lock_caps(session)
     with session.raw.cursor(row_factory=class_row(Claimed)) as cursor:
         rows = cursor.execute(
             _CLAIM,
@@ -128,11 +129,10 @@ def claim(session: SiteSession, dispatch_id: int, ids: list[int]) -> Chunk | Non
     return Chunk(dispatch_id, dispatch.resumed_at, rows, context)
 
 
-def _caps(session: SiteSession, dispatch: Dispatch) -> list[Cap]:
+def _caps(site: Site, dispatch: Dispatch) -> list[Cap]:
     """The site's caps that limit the dispatch's messages."""
     if dispatch.is_test or dispatch.priority is None:
         return []
-    site = session.exec(select(Site).where(Site.id == dispatch.site_id)).one()
     return [cap for cap in caps_of(site) if cap.concerns(dispatch.message_class)]
 
 
@@ -184,7 +184,7 @@ def renew(session: SiteSession, chunk: Chunk, rows: Iterable[Claimed]) -> Chunk:
 def _context(
     session: SiteSession, dispatch: Dispatch, message: Message, composers: list[Composer], customers: list[int]
 ) -> Context:
-    site = session.exec(select(Site).where(Site.id == dispatch.site_id)).one()
+    site = session.get_one(Site, dispatch.site_id)
     products = guarded_products(session, message.in_stock)
     keys = session.exec(select(VapidKey)).all()
     return Context(

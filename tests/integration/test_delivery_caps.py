@@ -2,17 +2,21 @@
 
 import threading
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
+import psycopg
 import pytest
-from sqlalchemy import text
 
+from push_server import clock
+from push_server.customers.identity import lock_site
 from push_server.db import Database
 from push_server.delivery.claim import claim
 from tests.doubles.scripted_push import Answer, ScriptedPush
-from tests.integration.sending import Shop, later, push_service, work
+from tests.integration.sending import Shop, later, push_service, stand, tick, work
 
-DAY = 86_400
+HOUR = 3600
+DAY = 24 * HOUR
 
 
 @pytest.fixture
@@ -127,17 +131,98 @@ def test_nobody_waits_for_what_is_paused(shop: Shop, push: ScriptedPush) -> None
     assert outcome(shop, priority=100) == SENT
 
 
+def put_off(shop: Shop, campaign: str, seconds: int) -> None:
+    """Plan its deliveries for later than now."""
+    ids = [int(one["id"]) for one in shop.deliveries(campaign)]
+    with shop.db.session() as session:
+        at = clock.now() + timedelta(seconds=seconds)
+        session.raw.execute("update delivery set not_before = %s, due_at = %s where id = any(%s)", [at, at, ids])
+
+
+def looks_again_in(shop: Shop, campaign: str) -> float:
+    """Seconds until its one delivery does."""
+    [one] = shop.deliveries(campaign)
+    with shop.db.session() as session:
+        [(due_at,)] = session.raw.execute("select due_at from delivery where id = %s", [int(one["id"])]).fetchall()
+    return float((due_at - clock.now()).total_seconds())
+
+
 def test_a_wait_ends_with_the_life_of_who_waits(shop: Shop) -> None:
+    stand()
     shop.customer("ada", "ada")
     lesser = shop.start(priority=100, ttl=60)
     more = shop.start(priority=900)
     work("plan")
-    with shop.db.session() as session:
-        asked = "update delivery set not_before = now() + interval '3 hours', due_at = now() + interval '3 hours'"
-        session.sql(text(f"{asked} where dispatch_id = (select max(id) from dispatch)"))
+    put_off(shop, more, 3 * HOUR)
+    work()
+    assert (shop.states(lesser), looks_again_in(shop, lesser)) == ({"queued": 1}, 40), "it may be cancelled meanwhile"
+    stand(41)
+    tick(shop.db)
     work()
     assert (shop.states(lesser), shop.report(lesser)["reasons"]) == CAPPED
     assert shop.states(more) == {"queued": 1}
+
+
+def test_who_waits_looks_as_the_more_important_goes_whatever_else_waits(shop: Shop) -> None:
+    stand()
+    shop.customer("ada", "ada")
+    more, lesser, least = shop.start(priority=900), shop.start(priority=500), shop.start(priority=100)
+    work("plan")
+    put_off(shop, more, 300)
+    work()
+    assert (looks_again_in(shop, lesser), looks_again_in(shop, least)) == (300, 300)
+    put_off(shop, more, 3 * HOUR)
+    put_off(shop, least, 40)
+    stand(301)
+    tick(shop.db)
+    work()
+    assert looks_again_in(shop, lesser) == 15 * 60, "not when a lesser one goes"
+
+
+@pytest.mark.parametrize("action", ["pause", "cancel"])
+def test_who_waits_goes_when_the_more_important_was_stopped(shop: Shop, action: str) -> None:
+    stand()
+    shop.customer("ada", "ada")
+    lesser, more = shop.start(priority=100), shop.start(priority=900)
+    work("plan")
+    put_off(shop, more, 3 * HOUR)
+    work()
+    assert shop.states(lesser) == {"queued": 1}
+    shop.do(more, action)
+    stand(15 * 60)
+    shop.work_until(lambda: shop.state(lesser) == "sent", turns=2)
+    assert shop.states(lesser) == {"accepted": 1}
+
+
+def test_nobody_waits_for_what_is_planned_for_later_than_in_a_day(shop: Shop) -> None:
+    stand()
+    shop.customer("ada", "ada")
+    lesser, more = shop.start(priority=100), shop.start(priority=900)
+    work("plan")
+    put_off(shop, more, DAY + 1)
+    work()
+    assert shop.states(lesser) == {"accepted": 1}
+
+
+def test_a_message_to_two_browsers_counts_once(shop: Shop) -> None:
+    cap(shop, {"limit": 2, "within": "1d"})
+    shop.customer("ada", "phone", "laptop")
+    assert outcome(shop) == ({"accepted": 2}, {})
+    assert outcome(shop) == ({"accepted": 2}, {})
+    assert outcome(shop) == ({"suppressed": 2}, {"capped": 2})
+
+
+def test_another_customer_and_another_shop_take_nobodys_place(shop: Shop) -> None:
+    shop.customer("ada", "ada")
+    assert outcome(shop) == SENT
+    shop.customer("bob", "bob")
+    assert outcome(shop) == ({"accepted": 1, "suppressed": 1}, {"capped": 1})
+
+
+def test_who_was_held_out_got_no_message(shop: Shop) -> None:
+    shop.customer("ada", "ada")
+    assert outcome(shop, holdout_percent=100) == ({"suppressed": 1}, {"holdout": 1})
+    assert outcome(shop) == SENT
 
 
 def test_two_at_the_same_moment_take_one_place(shop: Shop) -> None:
@@ -163,6 +248,31 @@ def test_two_at_the_same_moment_take_one_place(shop: Shop) -> None:
         thread.join(60)
     assert len(taken[0] + taken[1]) == len(names)
     assert not set(taken[0]) & set(taken[1])
+
+
+def test_claims_for_the_same_customer_wait_for_each_other_and_so_do_merges(shop: Shop) -> None:
+    ada, bob = (shop.customer(name, name) for name in ("ada", "bob"))
+    assert ada >> 25 != bob >> 25, "else both are under one lock"
+    cap(shop, {"limit": 2, "within": "1d"})
+    for _ in range(2):
+        shop.start()
+    work("plan")
+    with shop.db.session() as session:
+        rows = session.raw.execute("select dispatch_id, customer_id, id from delivery").fetchall()
+    ids = {(dispatch, customer): id for dispatch, customer, id in rows}
+    impatient = "set local lock_timeout = '300ms'"
+    with shop.db.session() as first, shop.db.session() as second:
+        assert claim(first, 1, [ids[1, ada]]) is not None
+        second.raw.execute(impatient)
+        assert claim(second, 2, [ids[2, bob]]) is not None
+        second.commit()
+        second.raw.execute(impatient)
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            claim(second, 2, [ids[2, ada]])
+        second.rollback()
+        second.raw.execute(impatient)
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            lock_site(second.raw, shop.site_id, exclusive=True)
 
 
 @pytest.mark.parametrize(
