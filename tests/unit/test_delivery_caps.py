@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from push_server.delivery.caps import Other, Place, place
+from push_server.delivery.caps import LAST_LOOK, LONGEST_WAIT, WAIT, Other, Place, awaited, look_again_at, place
 from push_server.delivery.models import Dispatch
 from push_server.sites.caps import Cap
 
@@ -105,3 +105,22 @@ def test_what_no_cap_limits_is_counted_but_not_waited_for() -> None:
         place(caps, message(9, "marketing", 5), [Other(1, 3, "transactional", None, NOW, False, NOW)], NOW)
         is Place.FREE
     )
+
+
+def test_what_another_cap_counts_is_not_waited_for() -> None:
+    caps = [Cap(1, HOUR, "marketing"), Cap(9, HOUR, None)]
+    mine, news = message(9, "marketing", 5), Other(1, 3, "news", 900, None, True, NOW)
+    assert awaited(caps, mine, [news], NOW) == []
+    more = Other(1, 4, "marketing", 900, None, True, NOW)
+    assert awaited(caps, mine, [news, more, Other(1, 5, "marketing", 1, None, True, NOW)], NOW) == [more]
+
+
+def test_a_wait_is_until_the_first_goes_but_neither_too_short_nor_too_long() -> None:
+    def wait(*due: float, life: float = 24 * 60) -> float:
+        ahead = [Other(1, 3, "marketing", 900, None, True, NOW + timedelta(minutes=each)) for each in due]
+        return (look_again_at(ahead, NOW + timedelta(minutes=life), NOW) - NOW).total_seconds()
+
+    assert wait(14, 5) == 5 * 60
+    assert wait(-3) == WAIT.total_seconds()
+    assert wait(600) == LONGEST_WAIT.total_seconds()
+    assert wait(14, life=2) == 120 - LAST_LOOK.total_seconds()
