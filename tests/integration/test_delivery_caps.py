@@ -12,8 +12,9 @@ from push_server import clock
 from push_server.customers.identity import lock_site
 from push_server.db import Database
 from push_server.delivery.claim import claim
+from push_server.delivery.send import send
 from tests.doubles.scripted_push import Answer, ScriptedPush
-from tests.integration.sending import Shop, later, push_service, stand, tick, work
+from tests.integration.sending import Shop, later, lose_redis, push_service, stand, tick, work
 
 HOUR = 3600
 DAY = 24 * HOUR
@@ -210,6 +211,31 @@ def test_a_message_to_two_browsers_counts_once(shop: Shop) -> None:
     assert outcome(shop) == ({"accepted": 2}, {})
     assert outcome(shop) == ({"accepted": 2}, {})
     assert outcome(shop) == ({"suppressed": 2}, {"capped": 2})
+
+
+def half_sent(shop: Shop) -> tuple[str, list[int]]:
+    """A campaign to a customer's two browsers, one of which has got it; and the deliveries to the other."""
+    shop.customer("ada", "phone", "desk")
+    campaign = shop.start()
+    work("plan")
+    ids = [int(row["id"]) for row in shop.deliveries(campaign)]
+    lose_redis()
+    send(shop.db, 1, ids[:1])
+    assert shop.states(campaign) == {"accepted": 1, "queued": 1}
+    return campaign, ids[1:]
+
+
+def test_who_has_it_on_one_browser_gets_it_on_the_other(shop: Shop, push: ScriptedPush) -> None:
+    """Though another message has taken what place there was meanwhile."""
+    campaign, left = half_sent(shop)
+    assert outcome(shop, cap="ignore") == ({"accepted": 2}, {})
+    send(shop.db, 1, left)
+    assert shop.states(campaign) == {"accepted": 2}
+
+
+def test_what_one_browser_has_got_waits_no_more(shop: Shop, push: ScriptedPush) -> None:
+    half_sent(shop)
+    assert outcome(shop, priority=900) == ({"suppressed": 2}, {"capped": 2})
 
 
 def test_another_customer_and_another_shop_take_nobodys_place(shop: Shop) -> None:
