@@ -109,6 +109,7 @@ def prepare(row: Claimed, context: Context, auth: bytes, now: datetime) -> PushM
         ttl=remaining_ttl(context.message.ttl, row.expires_at, now),
         urgency=context.message.urgency,
         topic=context.message.topic or name,
+        once=context.message.at_most_once,
     )
 
 

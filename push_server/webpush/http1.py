@@ -4,6 +4,7 @@ import selectors
 import socket
 import time
 from collections import deque
+from io import BytesIO
 from typing import Any, Final
 
 import pycurl
@@ -113,9 +114,13 @@ class Http1:
 
 
 class _Request:
-    """A libcurl handle, used again for message after message."""
+    """A libcurl handle, used again for message after message.
 
-    __slots__ = ("_body", "_exchange", "_lines", "_private", "_public_only", "curl")
+    libcurl posts again by itself when a connection that it used before ends without an answer, though the message may
+    have arrived. For that it asks for the body from its beginning, which one that may go out `once` is not given.
+    """
+
+    __slots__ = ("_body", "_exchange", "_is_over", "_lines", "_private", "_public_only", "_source", "curl")
 
     def __init__(self, ca_file: str, timeout: float, connect_timeout: float) -> None:
         self._lines: list[bytes] = []
@@ -136,6 +141,8 @@ class _Request:
         curl.setopt(pycurl.OPENSOCKETFUNCTION, self._open_socket)
         curl.setopt(pycurl.HEADERFUNCTION, self._lines.append)  # a builtin: cheaper than a function of ours
         curl.setopt(pycurl.WRITEFUNCTION, self._read_body)
+        curl.setopt(pycurl.READFUNCTION, self._give_body)
+        curl.setopt(pycurl.SEEKFUNCTION, self._rewind)
 
     def prepare(self, exchange: Exchange) -> None:
         self._exchange = exchange
@@ -149,7 +156,8 @@ class _Request:
             lines.append(f"topic: {message.topic}")
         self.curl.setopt(pycurl.URL, message.endpoint)
         self.curl.setopt(pycurl.HTTPHEADER, [*lines, "Accept:", "Expect:"])  # libcurl's own two, left out
-        self.curl.setopt(pycurl.POSTFIELDS, message.body)
+        self.curl.setopt(pycurl.POSTFIELDSIZE_LARGE, len(message.body))
+        self._source, self._is_over = BytesIO(message.body), False
 
     def response(self, error: str | None) -> PushResponse:
         """What came back."""
@@ -170,6 +178,15 @@ class _Request:
             if line.startswith(b"HTTP/"):
                 break
         return None
+
+    def _give_body(self, size: int) -> bytes | int:
+        return int(pycurl.READFUNC_ABORT) if self._is_over else self._source.read(size)
+
+    def _rewind(self, offset: int, whence: int) -> int:
+        # it is the read that is refused: a seek that fails would leave the ended connection to the next message
+        self._is_over = self._exchange.message.once
+        self._source.seek(offset, whence)
+        return int(pycurl.SEEKFUNC_OK)
 
     def _read_body(self, data: bytes) -> int:
         """What libcurl should think was read; anything but all of it ends the response."""

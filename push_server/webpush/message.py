@@ -15,7 +15,10 @@ _AUTHORIZATION = re.compile(r"[!-~]+(?: [!-~]+)*", re.ASCII)
 
 
 class PushMessage(Struct, frozen=True, gc=False):
-    """One request of RFC 8030 §5. `ref` is the caller's own id and comes back with the answer; `ttl` in seconds."""
+    """One request of RFC 8030 §5. `ref` is the caller's own id and comes back with the answer; `ttl` in seconds.
+
+    `once`: never posted again where a connection ended without an answer.
+    """
 
     ref: int
     endpoint: str
@@ -24,6 +27,7 @@ class PushMessage(Struct, frozen=True, gc=False):
     ttl: int
     urgency: str = "normal"
     topic: str | None = None
+    once: bool = False
 
 
 class PushResponse(Struct, frozen=True, gc=False):
