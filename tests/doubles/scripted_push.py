@@ -22,6 +22,7 @@ class Answer:
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
+    request_queue_size = 256  # else who comes with many connections at once waits a second for the sixth
 
     def handle_error(self, request: object, client_address: object) -> None:
         """A connection that a killed worker left open is no news; anything else is."""
@@ -67,7 +68,7 @@ class ScriptedPush(Arrivals):
             return Answer(400)
         if self.hold_after is not None and len(self.arrived) >= self.hold_after:
             self.waiting.release()
-            self.release.wait(30)
+            self.release.wait(120)
         if answer.status == 201 and not answer.reset:
             self.arrived.append(arrived)
         return answer
