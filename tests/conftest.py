@@ -94,6 +94,8 @@ def environment(
     }
     for name, value in values.items():
         monkeypatch.setenv(name, value)
+    # however slow the machine is, members are found at once where a test does not say otherwise
+    monkeypatch.setattr("push_server.audiences.service.AT_ONCE", 9.0)
     _forget()
     redis_client().flushall()
     yield {**os.environ}
