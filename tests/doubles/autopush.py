@@ -111,14 +111,14 @@ class Autopush:
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         self._scripted.extend([(status, sent)] * times)
 
-    def wait(self, condition: Callable[[], Any], timeout: float = 20) -> Any:
+    def wait(self, condition: Callable[[], Any], timeout: float = 60) -> Any:
         """Block until `condition()` is true, looking whenever something happens here; its value, or TimeoutError."""
         with self._changed:
             if not self._changed.wait_for(condition, timeout):
                 raise TimeoutError("the push service saw nothing of the kind")
             return condition()
 
-    def wait_for_push(self, number: int = 1, timeout: float = 20) -> list[Received]:
+    def wait_for_push(self, number: int = 1, timeout: float = 60) -> list[Received]:
         """The push requests so far, once there are `number` of them."""
         self.wait(lambda: len(self.received) >= number, timeout)
         return list(self.received)

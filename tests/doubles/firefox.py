@@ -225,7 +225,7 @@ class Tab:
         self.browser.command("browsingContext.close", context=self.context)
 
 
-def eventually(look: Callable[[], Any], what: str, timeout: float = 15) -> Any:
+def eventually(look: Callable[[], Any], what: str, timeout: float = 60) -> Any:
     """The first true value of `look()`, asked anew every 50 ms: a browser has no event for everything."""
     deadline = time.monotonic() + timeout
     while not (value := look()):

@@ -34,7 +34,7 @@ def shop(db: Database, push: ScriptedPush) -> Shop:
 @pytest.fixture
 def worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[ThreadPoolExecutor]:
     """A worker that has four messages under way at most, and looks for a stop before each."""
-    client = PushClient(in_flight=IN_FLIGHT)
+    client = PushClient(in_flight=IN_FLIGHT, timeout=120)
     monkeypatch.setattr(send, "push_client", lambda: client)
     monkeypatch.setattr(send, "LOOK_EVERY", 0.0)
     with ThreadPoolExecutor(1) as pool:
@@ -48,14 +48,14 @@ def begin(shop: Shop, push: ScriptedPush, worker: ThreadPoolExecutor, campaign: 
     work("plan")
     ids = [int(row["id"]) for row in shop.deliveries(campaign)]
     sending = worker.submit(send.send, shop.db, 1, ids)
-    assert push.waiting.acquire(timeout=30)
+    assert push.waiting.acquire(timeout=120)
     return sending
 
 
 def end(push: ScriptedPush, sending: "Future[int]") -> int:
     """Let the push service answer; how many messages it took until the worker put the chunk down."""
     push.release.set()
-    sending.result(30)
+    sending.result(120)
     return len(push.arrived)
 
 
@@ -131,11 +131,11 @@ def test_workers_killed_while_it_is_stopped(shop: Shop, push: ScriptedPush, acti
     command = [sys.executable, "-m", "push_server", "worker"]
     process = subprocess.Popen(command, env=dict(os.environ), stderr=subprocess.DEVNULL)
     try:
-        assert push.waiting.acquire(timeout=60)
+        assert push.waiting.acquire(timeout=120)
         shop.do(campaign, action)
     finally:
         process.send_signal(signal.SIGKILL)
-        process.wait(10)
+        process.wait()
     push.release.set()
     later(LEASE.total_seconds() + 1)
     tick(shop.db)

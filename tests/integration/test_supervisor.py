@@ -16,9 +16,9 @@ from push_server.errors import StartupError
 from push_server.supervisor import Child, Supervisor
 
 
-def until(true: Callable[[], object], seconds: float = 10.0) -> None:
-    """Return once it holds; fail when it does not in time."""
-    deadline = time.monotonic() + seconds
+def until(true: Callable[[], object]) -> None:
+    """Return once it holds; fail when it does not within what the slowest machine may take."""
+    deadline = time.monotonic() + 120
     while not true():
         assert time.monotonic() < deadline, "it did not come about in time"
         time.sleep(0.02)
@@ -41,7 +41,7 @@ def test_a_killed_child_is_back_and_the_others_are_left_alone(supervisor: Superv
         supervisor.add(Child(name, shell("exec sleep 60")))
     before = supervisor.pids()
     os.kill(before["one"], signal.SIGKILL)
-    until(lambda: supervisor.pids().get("one", before["one"]) != before["one"], 2)
+    until(lambda: supervisor.pids().get("one", before["one"]) != before["one"])
     assert supervisor.pids()["two"] == before["two"]
 
 
@@ -80,7 +80,7 @@ def test_a_crash_loop_goes_on_with_pauses(
 ) -> None:
     count = tmp_path / "count"
     supervisor.add(Child("looping", shell(f"echo x >> {count}; [ $(wc -l < {count}) -ge 5 ] && exec sleep 60; exit 1")))
-    until(lambda: count.exists() and count.read_text().count("x") == 5, 15)
+    until(lambda: count.exists() and count.read_text().count("x") == 5)
     assert any("looping does not come up" in record.message for record in caplog.records)
 
 
@@ -99,4 +99,4 @@ supervisor.wait()
     process.kill()
     process.wait()
     child = int((tmp_path / "pid").read_text())
-    until(lambda: started(child) is None, 2)
+    until(lambda: started(child) is None)

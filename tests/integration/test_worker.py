@@ -48,14 +48,14 @@ def test_it_finishes_the_job_in_hand_before_it_ends(worker: subprocess.Popen[byt
     with psycopg.connect(db.url) as holder:
         holder.execute("lock table dispatch in access exclusive mode")
         queue.push(queue.PLAN, PLAN, {"dispatch_id": 1})
-        until(lambda: waiting(db), 30)
+        until(lambda: waiting(db))
         queue.push(queue.PLAN, PLAN, {"dispatch_id": 2})
         worker.send_signal(signal.SIGTERM)
         worker.send_signal(signal.SIGTERM)
         with pytest.raises(subprocess.TimeoutExpired):
             worker.wait(0.5)
         holder.rollback()
-    assert worker.wait(10) == 0
+    assert worker.wait(120) == 0
     left = queue.rq_queue(queue.PLAN).get_jobs()
     assert [job.kwargs for job in left] == [{"dispatch_id": 2}]
 
@@ -66,7 +66,7 @@ def test_it_outlives_a_restart_of_redis_and_drops_jobs_that_are_not_ours(
     queue.push(queue.PLAN, "os.mkdir", {"path": str(tmp_path / "made")})
     queue.push(queue.PLAN, PLAN, {"dispatch_id": 1})
     plan = queue.rq_queue(queue.PLAN)
-    until(lambda: plan.is_empty(), 30)
+    until(lambda: plan.is_empty())
     supervisor: Supervisor = worker.supervisor  # type: ignore[attr-defined]
     before = supervisor.pids()["valkey"]
     os.kill(before, signal.SIGKILL)
@@ -75,7 +75,7 @@ def test_it_outlives_a_restart_of_redis_and_drops_jobs_that_are_not_ours(
     with psycopg.connect(db.url) as holder:
         holder.execute("lock table dispatch in access exclusive mode")
         queue.push(queue.PLAN, PLAN, {"dispatch_id": 2})
-        until(lambda: waiting(db), 10)
+        until(lambda: waiting(db))
     assert worker.poll() is None
     assert not (tmp_path / "made").exists()
 
@@ -91,7 +91,7 @@ def test_a_redis_that_does_not_answer_holds_a_request_up_for_seconds(
     began = time.monotonic()
     with db.session() as session:
         queue.enqueue(session, queue.PLAN, PLAN, dispatch_id=1)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 30
     os.kill(valkey, signal.SIGCONT)
     assert queue.relay(db, min_age_seconds=0) == 1
-    until(lambda: queue.rq_queue(queue.PLAN).is_empty(), 30)
+    until(lambda: queue.rq_queue(queue.PLAN).is_empty())
