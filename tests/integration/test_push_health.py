@@ -195,15 +195,14 @@ def test_two_workers_keep_to_one_rate(shop: Shop, push: ScriptedPush, monkeypatc
     clock.set_source(None)  # the workers have their own
     monkeypatch.setenv("HOMING_CHUNK_SIZE", "10")
     settings.cache_clear()
-    names = shop.crowd(100)
+    names = shop.crowd(120)
     command = [sys.executable, "-m", "push_server", "worker"]
     workers = [subprocess.Popen(command, env=dict(os.environ), stderr=subprocess.DEVNULL) for _ in range(2)]
     try:
         until(lambda: rq.Worker.count(connection=redis_client()) == 2)
         exchange(push.origin, shop.site_id, Report(posted=40, throttled=40), clock.now())  # from here the rate rises
-        shop.start()
-        until(lambda: push.arrived)
         began = time.monotonic()
+        shop.start()
         until(lambda: tick(shop.db) or len(push.arrived) == len(names))
         took = time.monotonic() - began
     finally:
