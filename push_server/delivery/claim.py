@@ -40,6 +40,7 @@ left join subscription s on s.id = c.subscription_id and s.site_id = %(site)s
 left join customer p on p.id = c.customer_id and p.site_id = %(site)s
 order by c.id
 """  # noqa: S608 - no text from outside
+# A smallint's last number is followed by 1, since a message may wait for weeks: it tells one claim from the one before.
 # What is asked of `free` and not of `d` holds as well, since its rows are locked, and leaves the planner one way to
 # `d`: by id. Any other takes longer the larger the dispatch is, and is chosen while a table has no statistics yet.
 _CLAIM = f"""
@@ -48,7 +49,7 @@ with free as materialized (
     where id = any(%(ids)s::bigint[]) and site_id = %(site)s
     order by id for update skip locked
 ), claimed as (
-    update delivery d set state = 'sending', attempts = d.attempts + 1, due_at = %(until)s, updated_at = %(now)s
+    update delivery d set state = 'sending', attempts = d.attempts %% 32767 + 1, due_at = %(until)s, updated_at = %(now)s
     from free
     where d.id = free.id and d.site_id = %(site)s and free.dispatch_id = %(dispatch)s and free.state = 'queued'
         and (free.not_before is null or free.not_before <= %(now)s)

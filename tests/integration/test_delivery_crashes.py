@@ -187,6 +187,16 @@ def test_a_lease_that_is_renewed_holds(shop: Shop) -> None:
         assert [row.id for row in renew(session, chunk, chunk.rows).rows] == ids[1:]
 
 
+def test_claims_may_be_more_than_their_column_counts(shop: Shop, push: ScriptedPush) -> None:
+    shop.customer("ada", "ada")
+    campaign = shop.start()
+    work("plan")
+    with shop.db.session() as session:
+        session.raw.execute("update delivery set attempts = 32767")
+    work()
+    assert shop.states(campaign) == {"accepted": 1}
+
+
 def test_a_clock_that_is_set_back_holds_up_nothing(shop: Shop, push: ScriptedPush) -> None:
     """A planner that died, deliveries whose worker died, others whose jobs are lost, and a retry."""
     names = shop.crowd(4)
