@@ -49,7 +49,8 @@ with free as materialized (
     where id = any(%(ids)s::bigint[]) and site_id = %(site)s
     order by id for update skip locked
 ), claimed as (
-    update delivery d set state = 'sending', attempts = d.attempts %% 32767 + 1, due_at = %(until)s, updated_at = %(now)s
+    update delivery d set
+        state = 'sending', attempts = d.attempts %% 32767 + 1, due_at = %(until)s, updated_at = %(now)s
     from free
     where d.id = free.id and d.site_id = %(site)s and free.dispatch_id = %(dispatch)s and free.state = 'queued'
         and (free.not_before is null or free.not_before <= %(now)s)
