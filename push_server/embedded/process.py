@@ -93,7 +93,7 @@ def unprivileged(argv: list[str], *paths: Path) -> Command:
     """
     if os.geteuid() != 0:
         return Command(argv)
-    if all(_open_to_others(path) for path in (Path(argv[0]), *paths)):
+    if all(open_to_others(path) for path in (Path(argv[0]), *paths)):
         return Command(argv, user=UNPRIVILEGED)
     setpriv = shutil.which("setpriv")
     if setpriv is None:
@@ -109,5 +109,6 @@ def unprivileged(argv: list[str], *paths: Path) -> Command:
     return Command([setpriv, *drop, *keep, "--pdeathsig=INT", "--", *argv])
 
 
-def _open_to_others(path: Path) -> bool:
+def open_to_others(path: Path) -> bool:
+    """Whether everybody can come to it through the directories above it."""
     return all(parent.stat().st_mode & 0o001 for parent in path.resolve().parents)

