@@ -268,8 +268,8 @@ def json_path(location: tuple[int | str, ...]) -> str:
 
 def _from_validation(request: Request, error: RequestValidationError) -> errors.HomingError:
     found = error.errors()
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if not kind.endswith("json") and any(item["loc"] == ("body",) and item["type"] != "missing" for item in found):
+    if any(item["loc"] == ("body",) and isinstance(item["input"], bytes) for item in found):  # was not read as JSON
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         sent = f"as {kind}" if kind else "without a Content-Type"
         detail = f"The body came {sent}: send JSON, with the header `Content-Type: application/json`."
         return errors.BadRequest(detail, code="not_json")
