@@ -1,4 +1,4 @@
-"""The hour of his day in which a customer is best reached, from his own clicks and visits (docs/decisions/0017)."""
+"""The hour of his day in which a customer is best reached, from his own clicks and visits (docs/decisions/0018)."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

@@ -40,9 +40,10 @@ left join subscription s on s.id = c.subscription_id and s.site_id = %(site)s
 left join customer p on p.id = c.customer_id and p.site_id = %(site)s
 order by c.id
 """  # noqa: S608 - no text from outside
-# A smallint's last number is followed by 1, since a message may wait for weeks: it tells one claim from the one before.
 # What is asked of `free` and not of `d` holds as well, since its rows are locked, and leaves the planner one way to
 # `d`: by id. Any other takes longer the larger the dispatch is, and is chosen while a table has no statistics yet.
+# The last number of `attempts`, a smallint, is followed by 1: a message may wait for weeks, and it has but to tell one
+# claim from the one before.
 _CLAIM = f"""
 with free as materialized (
     select id, dispatch_id, state, not_before from delivery

@@ -1,7 +1,7 @@
 """What the workers tell each other of push services, through Redis: one script, called once for many messages.
 
 All of it may be lost at any time: then the next exchange begins from the defaults, which are no limits. Decisions are
-in `exchange.lua`; docs/decisions/0016-politeness-to-push-services.md says why they are so.
+in `exchange.lua`; docs/decisions/0017-politeness-to-push-services.md says why they are so.
 """
 
 import json
