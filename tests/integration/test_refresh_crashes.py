@@ -27,6 +27,7 @@ __all__ = ["unresting"]
 
 CLOCKS = timedelta(seconds=0.3)
 """The scheduler goes by the database's clock, which it knows the less well the slower the machine answers."""
+LATE = 2.0  # seconds, as the contract says
 SECONDS = float(os.environ.get("HOMING_SOAK_SECONDS", "10"))
 # A new one, with connections of its own, as soon as the last one is dead; each tells its number first.
 REFRESHERS = """
@@ -76,19 +77,29 @@ def test_an_event_and_a_passing_minute_show_by_themselves(api: Api, db: Database
     api.segment("viewed within the minute", {**VIEW, "within": "1m"})
     view(api, "first", clock.now())
     until(lambda: stored(db))  # the scheduler leads by now
-    late: set[int] = set()
-    for seconds in (2.5, 10, 50):  # a slow machine needs more to see him come before he leaves
-        before = stored(db)
+    found = []
+    for seconds in (
+        2.5,
+        2.5,
+        10,
+        10,
+        50,
+    ):  # a slow machine gets several tries, and more time to see him before he leaves
+        before, began = stored(db), time.monotonic()
         leaves_at = datetime.now(UTC) + timedelta(seconds=seconds)
         view(api, f"late {seconds}", leaves_at - timedelta(minutes=1))
         until(lambda before=before, at=leaves_at: stored(db) - before or datetime.now(UTC) > at)  # type: ignore[misc]
-        if late := stored(db) - before:
-            break
-    assert late
-    while (members := stored(db)) and datetime.now(UTC) < leaves_at - CLOCKS:
-        assert late <= members, "never early"
-        time.sleep(0.005)
-    until(lambda: not late & stored(db))
+        came, late = time.monotonic() - began, stored(db) - before
+        if not late:
+            continue
+        while (members := stored(db)) and datetime.now(UTC) < leaves_at - CLOCKS:
+            assert late <= members, "never early"
+            time.sleep(0.005)
+        until(lambda late=late: not late & stored(db))  # type: ignore[misc]
+        found.append((came, (datetime.now(UTC) - leaves_at).total_seconds()))
+        if max(found[-1]) <= LATE:
+            return
+    raise AssertionError(f"he came and left late each time: {found}")
 
 
 def test_killed_at_any_moment_it_ends_where_all_customers_do(api: Api, db: Database, unresting: None) -> None:

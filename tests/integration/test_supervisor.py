@@ -39,9 +39,13 @@ def supervisor() -> Iterator[Supervisor]:
 def test_a_killed_child_is_back_and_the_others_are_left_alone(supervisor: Supervisor) -> None:
     for name in ("one", "two"):
         supervisor.add(Child(name, shell("exec sleep 60")))
-    before = supervisor.pids()
-    os.kill(before["one"], signal.SIGKILL)
-    until(lambda: supervisor.pids().get("one", before["one"]) != before["one"])
+    before, took = supervisor.pids(), list[float]()
+    while not took or (took[-1] > 2 and len(took) < 3):  # seconds; a machine that is busy gets another try
+        killed, began = supervisor.pids()["one"], time.monotonic()
+        os.kill(killed, signal.SIGKILL)
+        until(lambda killed=killed: supervisor.pids().get("one", killed) != killed)  # type: ignore[misc]
+        took.append(time.monotonic() - began)
+    assert took[-1] <= 2
     assert supervisor.pids()["two"] == before["two"]
 
 
