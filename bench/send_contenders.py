@@ -26,7 +26,7 @@ IN_FLIGHT = 64
 """Messages that the baselines have under way, where they can have more than one."""
 OURS, QUEUE = "homing", "homing, through RQ"
 README, SESSION, ASYNC = "pywebpush, README loop", "pywebpush, one session", "pywebpush.webpush_async, 64"
-NPM = "npm web-push, 64"
+NPM, NPM_20 = "npm web-push, 64", "npm web-push, 64, Node 20"
 
 
 @dataclass(slots=True)

@@ -4,16 +4,22 @@ import json
 import subprocess
 from pathlib import Path
 
-from bench.node import node
 from bench.sink import Sink, Subscriber, base64url
 from push_server.webpush.vapid import KeyPair
 
 
 class WebPush:
-    """`with WebPush(…) as npm`: `npm.send(first, count)`, and `npm.cpu` in seconds."""
+    """`with WebPush(node, …) as npm`: `npm.send(first, count)`, and `npm.cpu` in seconds."""
 
     def __init__(
-        self, scratch: Path, sink: Sink, browsers: list[Subscriber], texts: list[str], pair: KeyPair, contact: str
+        self,
+        node: str,
+        scratch: Path,
+        sink: Sink,
+        browsers: list[Subscriber],
+        texts: list[str],
+        pair: KeyPair,
+        contact: str,
     ) -> None:
         keys = {"publicKey": base64url(pair.public_key), "privateKey": base64url(pair.private_key)}
         listing = scratch / "web_push.json"
@@ -27,7 +33,7 @@ class WebPush:
                 }
             )
         )
-        argv = [node(), str(Path(__file__).with_name("web_push.mjs")), str(listing)]
+        argv = [node, str(Path(__file__).with_name("web_push.mjs")), str(listing)]
         self._process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.cpu = 0.0
         self._note()
