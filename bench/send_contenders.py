@@ -4,7 +4,7 @@ import asyncio
 import json
 import ssl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,17 +14,14 @@ import requests
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from bench.send_ours import CONTACT, Ours
 from bench.sink import Sink, Subscriber
-from push_server.webpush import guard, vapid
-from push_server.webpush.client import PushClient
+from push_server.webpush import vapid
 from push_server.webpush.encryption import encrypt
-from push_server.webpush.message import PushMessage
-from push_server.webpush.response import Outcome, judge
 
-CONTACT = "mailto:operator@shop.example"
 IN_FLIGHT = 64
 """Messages that the baselines have under way, where they can have more than one."""
-OURS, QUEUE = "homing", "homing, through RQ"
+OURS, QUEUE, CAMPAIGN = "homing", "homing, through RQ", "homing, a campaign"
 README, SESSION, ASYNC = "pywebpush, README loop", "pywebpush, one session", "pywebpush.webpush_async, 64"
 NPM, NPM_20 = "npm web-push, 64", "npm web-push, 64, Node 20"
 
@@ -62,17 +59,17 @@ class Senders:
         self.browsers, self.pair = browsers, pair
         self.texts = [_text(number) for number in range(len(browsers))]
         self._infos = [browser.info(sink.http1) for browser in browsers]
-        self._endpoints = [f"{sink.http2}/push/{browser.number}" for browser in browsers]
+        endpoints = [f"{sink.http2}/push/{browser.number}" for browser in browsers]
         self._plain = [text.encode() for text in self.texts]
         self._key_file = _key_file(scratch, pair)
         self._certificate = str(sink.certificate)
         self._session = requests.Session()
-        self._client = PushClient(ca_file=self._certificate)
+        self.own = Ours(browsers, endpoints, self._plain, pair, self._certificate)
 
     def close(self) -> None:
         """Close every connection."""
         self._session.close()
-        self._client.close()
+        self.own.client.close()
 
     def contenders(self) -> list[Contender]:
         """The senders, ours last."""
@@ -84,18 +81,8 @@ class Senders:
         ]
 
     def ours(self, first: int, count: int) -> None:
-        """As deliveries are sent: the address guard, `encrypt`, the cached token, `PushClient`."""
-
-        def chunk() -> Iterator[PushMessage]:
-            for ref in range(first, first + count):
-                number = ref % len(self.browsers)
-                browser, endpoint = self.browsers[number], self._endpoints[number]
-                body = encrypt(self._plain[number], browser.p256dh, browser.auth)
-                token = vapid.authorization(self.pair, guard.check_endpoint(endpoint), CONTACT)
-                yield PushMessage(ref, endpoint, body, token, ttl=3600)
-
-        accepted = {answer.ref for answer in self._client.send(chunk()) if judge(answer).outcome is Outcome.ACCEPTED}
-        assert len(accepted) == count, f"{count - len(accepted)} of {count} messages were not accepted"
+        """As deliveries are sent, in this process."""
+        self.own.send(range(first, first + count))
 
     def readme(self, first: int, count: int, session: requests.Session | None = None) -> None:
         """The loop of pywebpush's README."""

@@ -26,6 +26,10 @@ def show(result: dict[str, Any], console: Console, ours: str) -> None:
         )
     console.print(table)
     show_targets(result["targets"], console)
+    console.print(
+        f"a campaign, all of its database work included, to the bare sender: {result['campaign_to_bare_sender']}",
+        highlight=False,
+    )
     sink = result["sink"]
     console.print(
         f"± is half of what lies between the slowest and the fastest of {result['turns']} turns. "

@@ -19,12 +19,10 @@ from push_server import queue
 log = logging.getLogger(__name__)
 
 
-_OURS = re.compile(r"push_server\.(\w+\.)*jobs\.\w+")
-
-
 class LongLived(SimpleWorker):
     """Looks for a lost Redis every two seconds, runs our jobs only, and ends between two jobs when asked to."""
 
+    runs = re.compile(r"push_server\.(\w+\.)*jobs\.\w+")
     max_connection_wait_time = 2.0
     asked_to_stop = False
 
@@ -38,18 +36,18 @@ class LongLived(SimpleWorker):
 
     def execute_job(self, job: Job, queue: Queue) -> None:
         """Run a job if it is a function of a `jobs.py`: a queue entry may name any function that Python can import."""
-        if _OURS.fullmatch(job.func_name or ""):
+        if self.runs.fullmatch(job.func_name or ""):
             super().execute_job(job, queue)
         else:
             log.error("a job that is none of ours was dropped: %s", job.func_name)
             job.delete()
 
 
-def run(names: tuple[str, ...] = queue.QUEUES) -> None:
+def run(names: tuple[str, ...] = queue.QUEUES, kind: type[LongLived] = LongLived) -> None:
     """Work on the queues, in this order of preference, until SIGTERM or SIGINT."""
     client = queue.waiting_client()
     while True:
-        worker = LongLived(
+        worker = kind(
             [queue.rq_queue(name, client) for name in names],
             connection=client,
             serializer=JSONSerializer,
