@@ -55,6 +55,7 @@ class PushClient:
         self._http2 = Pool(self._selector, ca_file, timeout, connect_timeout)
         self._http1 = Http1(self._selector, ca_file, timeout, connect_timeout)
         self._without_http2: dict[str, float] = {}  # origins, and until when
+        self._speaks_http1: set[str] = set()  # of those
         self._sending = False
         self._under_way = 0
         self._looked = 0.0
@@ -122,6 +123,7 @@ class PushClient:
         for key, events in self._selector.select(0):
             key.data(events)
         self._without_http2 = {origin: until for origin, until in self._without_http2.items() if now < until}
+        self._speaks_http1 &= self._without_http2.keys()
 
     def _start(self, message: PushMessage) -> PushResponse | None:
         """Put a message under way; or the answer to one that may not be posted."""
@@ -151,6 +153,7 @@ class PushClient:
             self._looked = now
             self._http2.tick(now)
         self._http1.tick(now)
+        self._return_to_http2()
         while self._http2.misunderstood:
             origin, why = self._http2.misunderstood.popitem()
             self._without_http2[origin] = now + WITHOUT_HTTP2
@@ -160,3 +163,12 @@ class PushClient:
             self._without_http2[exchange.origin] = now + WITHOUT_HTTP2
             self._http1.start(exchange)
         self._http2.flush()
+
+    def _return_to_http2(self) -> None:
+        """A service that gives no answer to HTTP/1.1 either may speak HTTP/2 alone, and have had a bad moment."""
+        self._speaks_http1 |= self._http1.answered
+        for origin in self._http1.unanswered - self._speaks_http1:
+            if self._without_http2.pop(origin, None) is not None:
+                log.warning("%s is tried by HTTP/2 again, since it does not answer to HTTP/1.1", origin)
+        self._http1.answered.clear()
+        self._http1.unanswered.clear()

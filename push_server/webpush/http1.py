@@ -23,11 +23,16 @@ _EVENTS = {
 
 
 class Http1:
-    """`start` takes exchanges, `done` fills with answers. `due`: when `tick` is wanted, by `time.monotonic`."""
+    """`start` takes exchanges, `done` fills with answers. `due`: when `tick` is wanted, by `time.monotonic`.
+
+    `answered` and `unanswered` fill with the origins of messages that had an answer, and of those that had none.
+    """
 
     def __init__(self, selector: selectors.BaseSelector, ca_file: str, timeout: float, connect_timeout: float) -> None:
         self.done: deque[PushResponse] = deque()
         self.due: float | None = None
+        self.answered: set[str] = set()
+        self.unanswered: set[str] = set()
         self._selector = selector
         self._settings = (ca_file, timeout, connect_timeout)
         self._idle: list[_Request] = []
@@ -81,12 +86,18 @@ class Http1:
         while more:
             more, answered, failed = self._multi.info_read()
             for curl in answered:
-                self.done.append(self._finish(curl).response(None))
+                self._end(curl, None)
             for curl, code, text in failed:
                 self._stalled = self._stalled or (
                     code == pycurl.E_OPERATION_TIMEDOUT and curl.getinfo(pycurl.PRETRANSFER_TIME) > 0
                 )
-                self.done.append(self._finish(curl).response(text or f"libcurl error {code}"))
+                self._end(curl, text or f"libcurl error {code}")
+
+    def _end(self, curl: Any, error: str | None) -> None:
+        request = self._finish(curl)
+        response = request.response(error)
+        (self.unanswered if response.status is None else self.answered).add(request.origin)
+        self.done.append(response)
 
     def _finish(self, curl: Any) -> "_Request":
         request = self._busy.pop(curl)
@@ -158,6 +169,10 @@ class _Request:
         self.curl.setopt(pycurl.HTTPHEADER, [*lines, "Accept:", "Expect:"])  # libcurl's own two, left out
         self.curl.setopt(pycurl.POSTFIELDSIZE_LARGE, len(message.body))
         self._source, self._is_over = BytesIO(message.body), False
+
+    @property
+    def origin(self) -> str:
+        return self._exchange.origin
 
     def response(self, error: str | None) -> PushResponse:
         """What came back."""

@@ -307,3 +307,35 @@ def test_who_answers_in_between_is_trusted(sink: Http2Sink, client: PushClient) 
     for _ in range(MISUNDERSTANDINGS + 1):
         assert only(client.send([message(sink.url("/broken"))])).status is None
         assert only(client.send([message(sink.url("/ok"))])).status == 201
+
+
+def test_who_speaks_http2_alone_is_not_left_for_a_bad_moment(
+    sink: Http2Sink, client: PushClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Over HTTP/1.1 nothing would arrive for ten minutes."""
+    for _ in range(MISUNDERSTANDINGS):
+        assert only(client.send([message(sink.url("/broken"))])).status is None
+    assert only(client.send([message(sink.url("/ok"))])).status is None  # by HTTP/1.1
+    assert only(client.send([message(sink.url("/ok"))])).status == 201
+    assert "does not answer to HTTP/1.1" in caplog.text
+
+
+def test_who_answered_by_http1_is_not_doubted_for_one_silence(
+    client: PushClient, hostile: Callable[..., Hostile]
+) -> None:
+    """Its HTTP/2 would not be understood again, at the cost of as many messages."""
+    offers: list[str | None] = []
+
+    def behave(connection: socket.socket) -> None:
+        assert isinstance(connection, ssl.SSLSocket)
+        offers.append(connection.selected_alpn_protocol())
+        if offers[-1] == "h2":
+            connection.sendall(frame(PING, 0, 0, bytes(8)))
+        connection.recv(65536)
+        if offers[-1] != "h2" and len(offers) != MISUNDERSTANDINGS + 2:
+            connection.sendall(b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+
+    service = hostile(behave, "http/1.1")
+    found = [only(client.send([message(f"{service.origin}/push")])).status for _ in range(MISUNDERSTANDINGS + 3)]
+    assert found == [None] * MISUNDERSTANDINGS + [201, None, 201]
+    assert "h2" not in offers[MISUNDERSTANDINGS:]
