@@ -32,6 +32,8 @@ COPIES = Path("/var/cache/homing")
 
 # 18's defaults are for a shared machine; these are for one service beside it. JIT costs more than it brings here.
 # I/O is left to the backends, as up to 17: on one machine with warm pages three I/O processes bring nothing.
+# A page's first change after a checkpoint goes into the log whole, and in a large shop nearly each change is of a page
+# of its own; so checkpoints come by size rather than by time. The size bounds what a start after a kill has to read.
 # pg_prewarm remembers which pages were in memory and reads them again after a start, in the background.
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
@@ -40,6 +42,7 @@ SETTINGS = {
     "work_mem": "32MB",
     "maintenance_work_mem": "128MB",
     "max_wal_size": "2GB",
+    "checkpoint_timeout": "30min",
     "random_page_cost": "1.1",
     "jit": "off",
     "autovacuum_naptime": "10s",
