@@ -52,13 +52,13 @@ class Site:
     """With the secret key."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def autopush() -> Iterator[Autopush]:
     with Autopush() as service:
         yield service
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def site(postgres: EmbeddedPostgres, valkey: EmbeddedValkey, autopush: Autopush, scratch: Path) -> Iterator[Site]:
     """`homing up` on a database of its own, and a shop on another origin."""
     name, cluster = f"browser_{uuid4().hex[:8]}", postgres.url.rsplit("/", 1)[0]
@@ -107,9 +107,9 @@ def site(postgres: EmbeddedPostgres, valkey: EmbeddedValkey, autopush: Autopush,
         example.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def firefox(autopush: Autopush, scratch: Path) -> Iterator[Firefox]:
-    """One browser for all tests: it takes seconds to start."""
+    """One browser for all tests here: it takes seconds to start, and it ends with `site` before others begin."""
     if shutil.which("firefox-esr") is None:
         pytest.fail("firefox-esr is missing: `make browsers` installs it")
     with Firefox(scratch / "firefox", autopush.websocket_url) as browser:
