@@ -53,7 +53,7 @@ SETTINGS = {
 }
 # Of the machine's memory, for pages that are read again and again: from there in half the time that the system's cache
 # takes. It is filled by and by.
-_SHARE_OF_MEMORY, _LEAST_BUFFERS, _MOST_BUFFERS = 4, 128, 4096  # the last two in MB
+_SHARE_OF_MEMORY, _LEAST_BUFFERS, _MOST_BUFFERS = 4, 128, 8192  # the last two in MB
 _LIMIT = Path("/sys/fs/cgroup/memory.max")
 # What its last line says when its files are not as it left them.
 _DAMAGE = ("checkpoint", "checksum", "control file", "incompatible with server", "could not read", "invalid page")
