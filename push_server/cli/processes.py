@@ -14,6 +14,7 @@ from push_server import log
 from push_server.embedded.home import Home
 from push_server.embedded.process import Command, listen
 from push_server.errors import StartupError
+from push_server.interrupts import interrupts
 from push_server.settings import settings
 from push_server.supervisor import Child, Supervisor
 
@@ -148,30 +149,17 @@ def prepare(process: str) -> None:
 def run_until_asked(supervisor: Supervisor, start: Callable[[], None], stop: Callable[[], None]) -> None:
     """`start`, wait for Ctrl-C, SIGTERM or SIGHUP, and `stop`; a second signal cuts the children's grace short."""
 
-    asked = False
-
-    def interrupt(*_: object) -> None:
-        nonlocal asked
-        asked = True
-        raise KeyboardInterrupt
-
-    def hurry(*_: object) -> None:
+    def hurry() -> None:
         supervisor.hurry = True
 
-    _on_signals(interrupt)
-    try:
-        start()
-        supervisor.wait()
-    except BaseException:
-        if not asked:  # else it is the interrupt, or what became of it inside a library
-            raise
-        print("Stopping …", flush=True)
-    finally:
-        _on_signals(hurry)
-        stop()
-
-
-def _on_signals(handler: Callable[..., None]) -> None:
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup
-            signal.signal(number, handler)
+    with interrupts(again=hurry) as interrupt:
+        try:
+            start()
+            supervisor.wait()
+        except BaseException:
+            if not interrupt.asked:  # else it is the interrupt, or what became of it inside a library
+                raise
+            print("Stopping …", flush=True)
+        finally:
+            interrupt.asked = True  # from here on any signal is a further one
+            stop()

@@ -1,10 +1,7 @@
 """`homing demo`: the main job on real purchases, end to end, on this machine."""
 
 import argparse
-import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -17,6 +14,7 @@ from push_server.demo.segments import telling
 from push_server.demo.stage import stage
 from push_server.demo.stay import stay
 from push_server.demo.story import Sent, Story
+from push_server.interrupts import interrupts
 
 
 def main(args: list[str]) -> int:
@@ -27,7 +25,7 @@ def main(args: list[str]) -> int:
     started = time.monotonic()
     port = options.port if options.port is not None else (0 if options.once else 8000)
     console.print("Starting PostgreSQL, Valkey, the API, workers, the scheduler and a push service …")
-    with _interruptible():
+    with interrupts():  # further ones do not cut its orderly end short
         try:
             with stage(once=options.once, port=port, shop_port=options.shop_port, workers=options.workers) as found:
                 shop, anchor = found
@@ -121,25 +119,6 @@ def _verdict(console: Console, wrong: list[str], seconds: float) -> None:
     console.print(f"\n[bold red]✗ not as expected[/bold red] ({seconds:.0f} s):")
     for line in wrong:
         console.print(f"  · {line}", markup=False)
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """The first SIGINT or SIGTERM ends the demo in order; further ones do not cut that short."""
-    seen = False
-
-    def interrupt(_number: int, _frame: object) -> None:
-        nonlocal seen
-        if not seen:
-            seen = True
-            raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _progress(console: Console) -> Progress:

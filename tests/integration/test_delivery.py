@@ -11,7 +11,7 @@ from push_server.db import Database
 from push_server.delivery import plan, service
 from push_server.settings import settings
 from tests.doubles.scripted_push import Answer, ScriptedPush
-from tests.integration.sending import Shop, later, lose_redis, push_service, tick, work
+from tests.integration.sending import Shop, later, lose_redis, push_service, stand, tick, work
 
 
 @pytest.fixture
@@ -111,13 +111,14 @@ def test_retry_after_is_kept(shop: Shop, push: ScriptedPush, db: Database) -> No
     shop.customer("ada", "ada")
     push.script["ada"].append(Answer(429, retry_after=40))
     campaign = shop.start()
+    stand()
     work()
     assert shop.states(campaign) == {"retry": 1}
-    later(39)
+    stand(39)
     tick(db)
     work()
     assert push.asked["ada"] == 1
-    later(8)
+    stand(8)
     tick(db)
     work()
     assert shop.states(campaign) == {"accepted": 1}
