@@ -6,6 +6,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from uuid import uuid4
 
@@ -69,15 +70,45 @@ def valkey(scratch: Path) -> Iterator[EmbeddedValkey]:
     process.wait(20)
 
 
+class Databases:
+    """Databases copied from the migrated one; the next is made, and the last dropped, while a test runs."""
+
+    def __init__(self, server: str) -> None:
+        self.server = server
+        self.thread = ThreadPoolExecutor(1)
+        self.next = self.thread.submit(self._make)
+
+    def take(self) -> str:
+        """One of the caller's own, by name."""
+        taken, self.next = self.next, self.thread.submit(self._make)
+        return taken.result()
+
+    def give_back(self, name: str) -> None:
+        self.thread.submit(self._execute, f"drop database {name} with (force)")
+
+    def _make(self) -> str:
+        name = f"t_{uuid4().hex[:12]}"
+        self._execute(f"create database {name} template homing strategy file_copy")
+        return name
+
+    def _execute(self, statement: str) -> None:
+        with psycopg.connect(f"{self.server}/postgres", autocommit=True) as connection:
+            connection.execute(statement)
+
+
+@pytest.fixture(scope="session")
+def databases(postgres: EmbeddedPostgres) -> Iterator[Databases]:
+    databases = Databases(postgres.url.rsplit("/", 1)[0])
+    yield databases
+    databases.thread.shutdown(cancel_futures=True)
+
+
 @pytest.fixture
-def database_url(postgres: EmbeddedPostgres) -> Iterator[str]:
-    """A database of this test's own, copied from the migrated one."""
-    name = f"t_{uuid4().hex[:12]}"
-    server = postgres.url.rsplit("/", 1)[0]
-    with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
-        connection.execute(f"create database {name} template homing strategy file_copy")
-        yield f"{server}/{name}"
-        connection.execute(f"drop database {name} with (force)")
+def database_url(databases: Databases) -> Iterator[str]:
+    """A database of this test's own."""
+    name = databases.take()
+    yield f"{databases.server}/{name}"
+    databases.give_back(name)
 
 
 @pytest.fixture
