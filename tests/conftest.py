@@ -22,6 +22,8 @@ from push_server.migrations import upgrade
 from push_server.queue import redis_client
 from push_server.settings import settings
 
+FOR_TESTS = {"fsync": "off", "full_page_writes": "off", "shared_buffers": "512MB", "max_wal_size": "512MB"}
+ENOUGH = 6 << 30
 SECRET = "test-secret-test-secret-test-secret!"
 
 
@@ -37,10 +39,18 @@ def _start(command: Command, ready: Callable[[], bool]) -> subprocess.Popen[byte
     return process
 
 
+def _memory() -> Path | None:
+    """Linux's directory in memory, where there is enough of it: a database's six hundred files are copied there in a
+    tenth of the time. None: the usual place of temporary files."""
+    path = Path("/dev/shm")
+    is_ours = path.is_dir() and os.access(path, os.W_OK)
+    return path if is_ours and shutil.disk_usage(path).free > ENOUGH else None
+
+
 @pytest.fixture(scope="session")
 def scratch() -> Iterator[Path]:
     """A directory for the session's servers, reachable by an ordinary user."""
-    path = Path(tempfile.mkdtemp(prefix="homing-tests-"))
+    path = Path(tempfile.mkdtemp(prefix="homing-tests-", dir=_memory()))
     path.chmod(0o755)
     yield path
     shutil.rmtree(path, ignore_errors=True)
@@ -49,7 +59,7 @@ def scratch() -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def postgres(scratch: Path) -> Iterator[EmbeddedPostgres]:
     """A migrated cluster; without fsync, since nothing here must survive the machine."""
-    server = EmbeddedPostgres(scratch / "postgres", extra={"fsync": "off", "full_page_writes": "off"})
+    server = EmbeddedPostgres(scratch / "postgres", extra=FOR_TESTS)
     server.prepare()
     process = _start(server.command(), server.ready)
     template = Database(server.url)
