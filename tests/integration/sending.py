@@ -171,10 +171,17 @@ def push_service(monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedPush]:
     push_client.cache_clear()
 
 
+class _Worker(SimpleWorker):
+    """Without RQ's channel for commands, which nobody sends here: leaving it takes up to a second."""
+
+    def subscribe(self) -> None: ...
+    def unsubscribe(self) -> None: ...
+
+
 def work(*names: str) -> None:
     """Run the waiting jobs, here."""
     queues = [queue.rq_queue(name) for name in names or queue.QUEUES]
-    SimpleWorker(queues, connection=queue.redis_client(), serializer=JSONSerializer).work(
+    _Worker(queues, connection=queue.redis_client(), serializer=JSONSerializer).work(
         burst=True, logging_level="WARNING"
     )
 
