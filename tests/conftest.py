@@ -12,6 +12,8 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+from anyio.from_thread import start_blocking_portal
+from starlette.testclient import TestClient
 
 from push_server import clock
 from push_server.db import Database, database
@@ -51,6 +53,15 @@ def _memory() -> Path | None:
 def pytest_collection_finish() -> None:
     """What there is now stays, so nobody needs to look for garbage in it: that took a quarter of the tests' time."""
     collect_rarely()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _portal() -> Iterator[None]:
+    """One event loop for all test clients, which else start a thread for each request."""
+    with start_blocking_portal() as portal:
+        TestClient.portal = portal
+        yield
+        TestClient.portal = None
 
 
 @pytest.fixture(scope="session")
