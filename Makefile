@@ -16,11 +16,12 @@ help: ## this list
 demo: $(VENV)/.run ## the main job on real purchases, end to end (ARGS=--once ends by itself)
 	$(BIN)/homing demo $(ARGS)
 
-test: $(VENV)/.dev browsers sdk ## every test
+test: $(VENV)/.dev browsers sdk ## the tests
 	$(BIN)/python hatch_build.py test
 	$(BIN)/pytest $(ARGS)
 
-nightly: $(VENV)/.dev ## rules of segments: 20,000 drawn anew, judged by every evaluator
+nightly: $(VENV)/.dev ## 20,000 rules of segments drawn anew, judged by every evaluator, and further tests that take long
+	$(BIN)/pytest -m nightly $(ARGS)
 	HOMING_TEST_EXAMPLES=20000 $(BIN)/pytest $(ARGS) tests/integration/test_segments_agree.py
 
 soak: $(VENV)/.dev ## kill the processes of a shop at work for minutes, then judge its segments and campaigns (ARGS="--minutes 30")

@@ -130,7 +130,6 @@ def test_it_tells_the_whole_story(demo: Demo) -> None:
     assert re.search(r"You have \d+ points, \d+ of them expire on \d+ [A-Z][a-z]+\.", said)
 
 
-@pytest.mark.slow
 def test_each_process_killed_once_while_it_sends(demo: Demo) -> None:
     for number, name in enumerate(PROCESSES):
         wait_for_shown(demo, 20 + 200 * number)
@@ -139,7 +138,7 @@ def test_each_process_killed_once_while_it_sends(demo: Demo) -> None:
     assert demo.killed == PROCESSES
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_any_process_killed_at_any_moment(demo: Demo) -> None:
     seed = random.SystemRandom().randrange(10**6)
     chance = random.Random(seed)

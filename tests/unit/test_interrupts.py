@@ -32,6 +32,13 @@ class Dying:
         signal.raise_signal(self.number)
 
 
+@pytest.fixture(autouse=True)
+def _without_nohup() -> Iterator[None]:
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_the_first_signal_interrupts_and_further_ones_are_told(number: signal.Signals) -> None:
     told = list[int]()
@@ -75,10 +82,7 @@ def test_what_was_there_before_is_there_again() -> None:
 
 
 def test_a_hangup_that_is_ignored_stays_so() -> None:
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
-        with interrupts() as interrupt:
-            signal.raise_signal(signal.SIGHUP)
-        assert not interrupt.asked
-    finally:
-        signal.signal(signal.SIGHUP, before)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    with interrupts() as interrupt:
+        signal.raise_signal(signal.SIGHUP)
+    assert not interrupt.asked

@@ -144,7 +144,7 @@ def test_who_changed_after_he_was_found_is_as_he_is_now(
     check(db, api.site_id, NOW)
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [pytest.param(0, marks=pytest.mark.nightly), 1])
 def test_changes_meanwhile_are_not_lost(
     seed: int, db: Database, nothing_at_once: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -62,7 +62,7 @@ def searched(unresting: None, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("searched")
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.nightly)])
 def test_members_are_right_after_every_step(api: Api, db: Database, seed: int) -> None:
     live(api, db, seed, 25)
     with db.connect() as conn:

@@ -67,7 +67,7 @@ def watch(api: Api, db: Database, seed: int, steps: int = 25) -> None:
 
 
 @pytest.mark.usefixtures("kept")
-@pytest.mark.parametrize("seed", [3, 4])
+@pytest.mark.parametrize("seed", [pytest.param(3, marks=pytest.mark.nightly), 4])
 def test_borders_follow_at_every_step(api: Api, db: Database, seed: int) -> None:
     watch(api, db, seed)
     with db.connect() as conn:
