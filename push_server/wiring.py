@@ -13,6 +13,7 @@ import push_server.audiences.history_api
 import push_server.audiences.refresh
 import push_server.audiences.retention
 import push_server.audiences.what_if_api
+import push_server.audiences.zones
 import push_server.campaigns.api
 import push_server.campaigns.service
 import push_server.campaigns.starts
@@ -40,6 +41,7 @@ import push_server.sdk.api
 import push_server.sites.api
 import push_server.sites.keys_api
 import push_server.sites.retention
+import push_server.sites.service
 import push_server.subscriptions.api
 import push_server.subscriptions.preferences
 import push_server.subscriptions.service
@@ -54,6 +56,7 @@ push_server.customers.identity.when_merged(push_server.loyalty.store.draw_togeth
 push_server.subscriptions.service.when_replaced(push_server.delivery.follow.follow)
 
 push_server.sites.retention.before_change(push_server.audiences.retention.refuse_contradiction)
+push_server.sites.service.before_zone_change(push_server.audiences.zones.refuse_unreadable)
 
 
 def routers() -> list[APIRouter]:

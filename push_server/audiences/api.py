@@ -20,6 +20,7 @@ from push_server.audiences.shapes import SegmentOut, SegmentPage
 from push_server.audiences.waiting import backfills
 from push_server.customers.service import find_customer
 from push_server.db import SiteSession
+from push_server.errors import Invalid
 from push_server.fields import Body, Cursor, Limit, Name, storable
 from push_server.http import Page, cursor_id, encode_cursor, session_of
 from push_server.sites.access import Principal, require
@@ -247,9 +248,17 @@ def _all_out(session: SiteSession, segments: Sequence[Segment], language: Langua
         SegmentOut.of(
             segment,
             fresh_at,
-            sentence=rules.sentence(rules.parse(segment.rule)),
+            sentence=_sentence(rules, segment),
             border=told.get(segment.id or 0),
             backfill=rows.get(segment.id or 0),
         )
         for segment in segments
     ]
+
+
+def _sentence(rules: SiteRules, segment: Segment) -> str:
+    """Empty where the stored rule cannot be read, as one of an earlier version: the others are still told."""
+    try:
+        return rules.sentence(rules.parse(segment.rule))
+    except Invalid:
+        return ""

@@ -120,11 +120,12 @@ def _read(session: SiteSession) -> Program:
         assert segment.id is not None
         try:
             node = rules.parse(segment.rule).lower()
+            rule = ruled(segment.id, node, rules.node)
         except HomingError as error:  # as of a rule that was stored by an earlier version
             log.warning("the rule of segment %s cannot be read, so its members stay as they are: %s", segment.id, error)
             continue
         nodes[str(segment.public_id)] = node
-        found.append(ruled(segment.id, node, rules.node))
+        found.append(rule)
     return Program(found, nodes)
 
 

@@ -72,14 +72,15 @@ class SiteRules:
         own_id: UUID | None = None,
         language: Language = ENGLISH,
         retention: Retention | None = None,
+        zone: str | None = None,
     ) -> None:
-        """With another retention than the site has, when one is given."""
+        """With another retention or time zone than the site has, when one is given."""
         self.session = session
         self._segments: dict[str, segments.StoredSegment | None] = {}
         self._nodes: dict[str, Any] = {}
         self._campaigns: dict[str, segments.StoredCampaign | None] = {}
         site = session.get_one(Site, session.site_id)  # held, so that horizons need not ask for it again
-        self.zone = site.time_zone
+        self.zone = zone or site.time_zone
         self.horizons = horizons_of(session, retention)
         self.context = segments.Context(
             ZoneInfo(self.zone),

@@ -11,13 +11,10 @@ from push_server.customers.changes import Kind, note
 from push_server.customers.erasure import erase
 from push_server.customers.identity import lock_site, resolve_customer
 from push_server.customers.models import Customer, customer_alias
-from push_server.customers.traits import Patch, apply_patches
+from push_server.customers.traits import MAX_ATTRIBUTES, MAX_BYTES, Patch, apply_patches
 from push_server.db import SiteSession
 from push_server.errors import Conflict, Fault, Invalid, NotFound
 from push_server.sites.service import is_time_zone
-
-MAX_ATTRIBUTES = 300
-MAX_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +40,7 @@ def put_customer(session: SiteSession, external_id: str, change: Change) -> tupl
     if zone is None and not change.clear_time_zone:
         told = change.attributes.get("timezone")
         zone = told if isinstance(told, str) and is_time_zone(told) else None
-    apply_patches(session.raw, site_id, {customer_id: Patch(change.attributes, zone)})
+    is_beyond = apply_patches(session.raw, site_id, {customer_id: Patch(change.attributes, zone)})
     if change.clear_time_zone:
         session.sql(
             text(
@@ -52,7 +49,8 @@ def put_customer(session: SiteSession, external_id: str, change: Change) -> tupl
             ),
             {"now": clock.now(), "site": site_id, "id": customer_id},
         )
-    _check_size(session, customer_id)
+    if is_beyond:
+        raise _too_many(session, customer_id)
     note(session.raw, site_id, [(customer_id, Kind.ATTRIBUTES)])
     statement = select(Customer).where(Customer.id == customer_id).execution_options(populate_existing=True)
     return session.exec(statement).one(), created
@@ -114,7 +112,7 @@ def _find(session: SiteSession, external_id: str) -> Customer | None:
     return session.exec(select(Customer).where(Customer.external_id == external_id)).first()
 
 
-def _check_size(session: SiteSession, customer_id: int) -> None:
+def _too_many(session: SiteSession, customer_id: int) -> Invalid:
     row = session.sql(
         text(
             "select octet_length(attributes::text) as bytes, (select count(*) from jsonb_object_keys(attributes)) as n"
@@ -122,10 +120,9 @@ def _check_size(session: SiteSession, customer_id: int) -> None:
         ),
         {"site": session.site_id, "id": customer_id},
     ).one()
-    if row.n > MAX_ATTRIBUTES or row.bytes > MAX_BYTES:
-        raise Invalid(
-            f"A customer takes at most {MAX_ATTRIBUTES} attributes and {MAX_BYTES} bytes of them; with these it would "
-            f"be {row.n} and {row.bytes}. Take some away by setting them to null.",
-            code="too_many_attributes",
-            faults=[Fault("$.attributes", f"{row.n} attributes, {row.bytes} bytes in all", "too_many_attributes")],
-        )
+    return Invalid(
+        f"A customer takes at most {MAX_ATTRIBUTES} attributes and {MAX_BYTES} bytes of them; with these it would "
+        f"be {row.n} and {row.bytes}. Take some away by setting them to null.",
+        code="too_many_attributes",
+        faults=[Fault("$.attributes", f"{row.n} attributes, {row.bytes} bytes in all", "too_many_attributes")],
+    )

@@ -3,13 +3,13 @@
 import json
 from dataclasses import dataclass, field
 from datetime import date
-from functools import lru_cache
 from typing import Any
-from zoneinfo import available_timezones
 
 from push_server.customers.identity import Connection
 
 BIRTHDAYS = ("birthday", "birth_date", "date_of_birth")
+MAX_ATTRIBUTES = 300
+MAX_BYTES = 64 * 1024
 
 
 @dataclass(slots=True)
@@ -20,20 +20,23 @@ class Patch:
     time_zone: str | None = None
 
 
-def apply_patches(conn: Connection, site_id: int, patches: dict[int, Patch]) -> None:
-    """Merge the patches (by customer id); rows that would stay as they are are not written."""
+def apply_patches(conn: Connection, site_id: int, patches: dict[int, Patch]) -> set[int]:
+    """Merge the patches (by customer id); rows that would stay as they are are not written.
+
+    Returns who grew beyond MAX_ATTRIBUTES or MAX_BYTES; the transaction must not be committed then.
+    """
     if not patches:
-        return
+        return set()
     ids = sorted(patches)
     told = [patches[customer].traits for customer in ids]
-    conn.execute(
+    written = conn.execute(
         """
         with patch as (
             select * from unnest(%(ids)s::int[], %(set)s::jsonb[], %(unset)s::jsonb[], %(zone)s::text[],
                                  %(born)s::int[]) as p(id, set, unset, zone, born)
         ), wanted as (
             select c.id, (c.attributes || p.set) - array(select jsonb_array_elements_text(p.unset)) as attributes,
-                   coalesce(p.zone, c.time_zone) as time_zone,
+                   octet_length(c.attributes::text) as bytes, coalesce(p.zone, c.time_zone) as time_zone,
                    case p.born when -1 then c.birth_md else nullif(p.born, 0) end as birth_md
             from patch p join customer c on c.id = p.id and c.site_id = %(site)s
             order by c.id for update of c  -- so that they are merged into what others have just committed
@@ -42,9 +45,14 @@ def apply_patches(conn: Connection, site_id: int, patches: dict[int, Patch]) -> 
                updated_at = now()
         from wanted w where c.id = w.id
         and (c.attributes, c.time_zone, c.birth_md) is distinct from (w.attributes, w.time_zone, w.birth_md)
+        returning c.id, octet_length(c.attributes::text) > w.bytes and (
+            octet_length(c.attributes::text) > %(most_bytes)s
+            or (select count(*) from jsonb_object_keys(c.attributes)) > %(most)s)
         """,
         {
             "site": site_id,
+            "most": MAX_ATTRIBUTES,
+            "most_bytes": MAX_BYTES,
             "ids": ids,
             "set": [json.dumps({key: value for key, value in traits.items() if value is not None}) for traits in told],
             "unset": [json.dumps([key for key, value in traits.items() if value is None]) for traits in told],
@@ -52,6 +60,7 @@ def apply_patches(conn: Connection, site_id: int, patches: dict[int, Patch]) -> 
             "born": [_born(traits) for traits in told],
         },
     )
+    return {customer for customer, is_beyond in written if is_beyond}
 
 
 def birth_md(traits: dict[str, Any]) -> int | None:
@@ -65,12 +74,6 @@ def birth_md(traits: dict[str, Any]) -> int | None:
                 continue
             return born.month * 100 + born.day
     return None
-
-
-@lru_cache
-def time_zones() -> frozenset[str]:
-    """The names of the IANA data base."""
-    return frozenset(available_timezones())
 
 
 def _born(traits: dict[str, Any]) -> int:

@@ -17,7 +17,7 @@ from psycopg.pq import TransactionStatus
 from push_server import clock
 from push_server.customers.changes import Kind, due, note
 from push_server.customers.identity import Connection, People, Person, Raced, begin_locked
-from push_server.customers.traits import Patch, apply_patches
+from push_server.customers.traits import MAX_ATTRIBUTES, MAX_BYTES, Patch, apply_patches
 from push_server.errors import Conflict, HomingError, Invalid
 from push_server.events.followers import Follower, Told, follower_of
 from push_server.events.intake import EPOCH, Item, micros_since_epoch
@@ -58,6 +58,13 @@ class _NeedsSite(Exception):
         self.site_id = site_id
 
 
+class _TooLarge(Exception):
+    """With the traits that these submissions tell, some customers would be larger than they may be."""
+
+    def __init__(self, submissions: list[Submission]) -> None:
+        self.submissions = sorted(submissions, key=lambda one: one.size)
+
+
 class Committer:
     """Commits groups of submissions over one connection after another; remembers what is safe to remember."""
 
@@ -72,10 +79,12 @@ class Committer:
         Raises psycopg.Error, having rolled back, when it cannot be.
         """
         alone: set[int] = set()
-        tries = 0
+        tries, are_all_asked = 0, True
         while True:
             for submission in submissions:
                 submission.error, submission.replayed = None, False
+            if not submissions:
+                return
             try:
                 self._write(conn, submissions, alone)
                 conn.execute("commit")
@@ -84,6 +93,13 @@ class Committer:
                 return
             except _NeedsSite as need:
                 alone.add(need.site_id)
+            except _TooLarge as error:
+                # The others may be small enough without the largest; that is tried once.
+                refused = error.submissions[-1:] if are_all_asked else error.submissions
+                submissions = [one for one in submissions if one not in refused]
+                are_all_asked = False
+                for one in refused:
+                    one.error = _too_many_attributes()
             except (
                 Raced,
                 psycopg.errors.UniqueViolation,
@@ -171,7 +187,9 @@ class Committer:
             changes.instants.update(stored.instants)
         for follower, told in followed.items():
             follower.write(conn, site_id, told)
-        apply_patches(conn, site_id, patches)
+        if beyond := apply_patches(conn, site_id, patches):
+            asked = zip(fresh, whose, strict=True)
+            raise _TooLarge([pair[0] for pair, person in asked if pair[1].traits and person.final().id in beyond])
         changes.pairs.update((customer, Kind.ATTRIBUTES) for customer in patches)
         changes.write(conn, site_id)
 
@@ -264,6 +282,14 @@ def _without_duplicates(submissions: list[Submission], stored: set[bytes]) -> li
                     stored.add(item.key)
                     fresh.append((submission, item))
     return fresh
+
+
+def _too_many_attributes() -> Invalid:
+    return Invalid(
+        f"A customer takes at most {MAX_ATTRIBUTES} attributes and {MAX_BYTES} bytes of them; with these traits one"
+        " would have more. Take some away by setting them to null.",
+        code="too_many_attributes",
+    )
 
 
 def _patch(patches: dict[int, Patch], person: Person, item: Item) -> None:

@@ -8,7 +8,6 @@ from typing import Any
 import msgspec
 
 from push_server import errors
-from push_server.customers.traits import time_zones
 from push_server.errors import Fault
 from push_server.events.followers import follower_of
 from push_server.events.money import LIMIT, micros
@@ -17,6 +16,7 @@ from push_server.events.wire import MAX_FAULTS, TYPES, Batch, Message, text_faul
 from push_server.fields import json_faults
 from push_server.sites.access import Principal, verify_user
 from push_server.sites.retention import Retention, retention_of
+from push_server.sites.service import is_time_zone
 from segments.names import canonical
 
 EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
@@ -179,7 +179,7 @@ class _Reader:
         self.faults += json_faults(traits, f"{path}.traits")
         item.link = item.external_id is not None and item.anonymous_id is not None
         zone = traits.get("timezone")
-        if isinstance(zone, str) and zone in time_zones():
+        if isinstance(zone, str) and is_time_zone(zone):
             item.time_zone = zone
 
     def _alias(self, item: Item, message: Message, path: str) -> None:
@@ -210,7 +210,7 @@ class _Reader:
                 stored = _encode(document)
             found = _Context(stored if document else None)
             zone, user_hash = document.get("timezone"), document.get("userHash")
-            if isinstance(zone, str) and zone in time_zones():
+            if isinstance(zone, str) and is_time_zone(zone):
                 found.time_zone = zone
             if isinstance(user_hash, str):
                 found.user_hash = user_hash

@@ -127,14 +127,17 @@ def patch_site(body: SitePatch, request: Request, principal: Writer) -> SiteOut:
     """Change the site. Browsers are told within a minute.
 
     Events older than the retention are deleted from a quarter of an hour later on. It is refused (409) when a segment
-    asks for older ones.
+    asks for older ones; and a time zone is in which the dates of a segment's rule could not be read.
     """
     session = session_of(request)
     site = principal.site
     given = body.model_dump(exclude_unset=True)
-    if "retention" in given:
+    is_locked = "retention" in given
+    if is_locked:
         change_retention(session, site, given.pop("retention"))
-    else:
+    if "time_zone" in given:
+        service.check_zone_change(session, given["time_zone"])
+    if not is_locked:
         session.refresh(site, with_for_update=True)
     if "prompt" in given:
         prompt = body.prompt.model_dump(exclude_unset=True) if body.prompt else {}

@@ -2,6 +2,7 @@
 
 import re
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -62,6 +63,25 @@ def create_site(
     secret_key, _ = add_secret_key(session, "default", [Scope.ALL])
     pair = rotate_vapid_key(session)
     return NewSite(str(site.public_id), site.public_key, secret_key, security.b64url(pair.public_key))
+
+
+ZoneCheck = Callable[[SiteSession, str], None]
+_zone_checks: list[ZoneCheck] = []
+
+
+def before_zone_change(check: ZoneCheck) -> None:
+    """From now on call this before a site's time zone changes, to refuse what contradicts something else (409).
+
+    It may take the locks that a check of its retention takes, and no others.
+    """
+    _zone_checks.append(check)
+
+
+def check_zone_change(session: SiteSession, zone: str) -> None:
+    """422 unless it is a time zone, 409 where something of the session's site contradicts it."""
+    check_time_zone(zone)
+    for check in _zone_checks:
+        check(session, zone)
 
 
 def change_site(site: Site, changes: dict[str, Any]) -> None:
@@ -134,7 +154,7 @@ def normal_origin(origin: str, path: str = "$.origin") -> str:
 
 @lru_cache
 def _time_zones() -> frozenset[str]:
-    return frozenset(available_timezones())
+    return frozenset(available_timezones() - {"localtime"})  # the machine's own, which PostgreSQL does not know
 
 
 def is_time_zone(name: str) -> bool:

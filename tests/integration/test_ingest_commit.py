@@ -90,6 +90,46 @@ def test_a_poisonous_request_fails_alone(shop: Shop) -> None:
     assert len(shop.events()) == 16
 
 
+def test_traits_beyond_what_a_customer_may_have_are_refused_and_a_neighbours_kept(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("push_server.customers.traits.MAX_ATTRIBUTES", 50)
+
+    with shop.db.connect() as holder:
+        lock_site(holder, shop.site_id, exclusive=True)
+
+        def post(number: int) -> int:
+            traits = {f"{number}-{at}": at for at in range(34 if number in (3, 8) else 1)}
+            body = {"writeKey": shop.public_key, "userId": "u", "traits": traits}
+            return shop.client.post("/v1/identify", json=body).status_code
+
+        answers = gathered(shop, holder, shop.client.app, post, 12)
+    assert sorted(answers) == [200] * 11 + [422], "one of the two large ones is small enough without the other"
+    assert {answers[number] for number in (3, 8)} == {200, 422}
+    [(kept,)] = shop.rows("select count(*) from customer, jsonb_object_keys(attributes) where external_id = 'u'")
+    assert kept == 34 + 10
+
+
+def test_who_has_all_that_he_may_have_can_be_told_less_and_other_things(shop: Shop) -> None:
+    many = {f"a{number}": "x" * 1000 for number in range(60)}
+    for part in (dict(list(many.items())[:30]), dict(list(many.items())[30:])):
+        shop.send("identify", {"userId": "u", "traits": part})
+    for traits in ({"more": "x" * 6000}, {f"b{number}": 1 for number in range(250)}):
+        refused = shop.post("identify", {"userId": "u", "traits": traits}, **{"Idempotency-Key": f"k{len(traits)}"})
+        assert (refused.status_code, refused.json()["code"]) == (422, "too_many_attributes")
+    shop.send("identify", {"userId": "u", "traits": {"a0": None}})
+    shop.send("identify", {"userId": "u", "traits": {"a1": "short", "timezone": "Europe/Budapest"}})
+    with shop.db.session(site_id=shop.site_id) as session:
+        session.raw.execute(
+            "update customer set attributes = attributes || jsonb_build_object('old', repeat('x', 99999))"
+        )
+    authorization = {"Authorization": f"Bearer {shop.secret_key}"}
+    for change in ({"time_zone": "Asia/Tokyo"}, {"attributes": {"a2": None}}):
+        assert shop.client.put("/v1/customers/u", json=change, headers=authorization).status_code == 200
+    shop.send("identify", {"userId": "u", "traits": {"a3": "shorter"}})
+    assert shop.rows("select count(*) from idempotency_key") == [(0,)]
+
+
 def test_connections_that_break_lose_nothing_and_double_nothing(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("push_server.events.ingest.PATIENCE", 60.0)
     done, answered = threading.Event(), threading.Semaphore(0)
