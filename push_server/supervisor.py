@@ -171,7 +171,7 @@ class Supervisor:
 
     def _explain(self, run: _Run) -> StartupError:
         if run.child.explain is not None and run.child.log is not None:
-            with run.child.log.open("rb") as file:
+            with suppress(OSError), run.child.log.open("rb") as file:  # it may be gone, with its volume
                 file.seek(run.log_start)
                 return run.child.explain(file.read(1 << 20).decode(errors="replace"))
         where = f"its log says why: {run.child.log}" if run.child.log else "its messages above say why"

@@ -102,5 +102,6 @@ def ticks() -> list[Tick]:
         ("retention", push_server.events.retention.PLAN_EVERY, push_server.events.retention.plan),
         ("deletion by age", push_server.events.retention.WORK_EVERY, push_server.events.retention.work),
         ("campaign starts", push_server.campaigns.starts.EVERY, push_server.campaigns.starts.start_due),
+        ("campaigns that wait for nothing", 5.0, push_server.campaigns.starts.pause_stuck),
         ("campaign ends", 1.0, push_server.campaigns.service.finish),
     ]

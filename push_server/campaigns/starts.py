@@ -13,7 +13,7 @@ from push_server.audiences.instants import zone_of
 from push_server.campaigns.control import pause
 from push_server.campaigns.models import Campaign, CampaignState
 from push_server.campaigns.schedule import latest_start, next_start
-from push_server.campaigns.service import begin
+from push_server.campaigns.service import begin, sendable_audience
 from push_server.db import Database, SiteSession
 from push_server.errors import HomingError
 
@@ -38,6 +38,39 @@ def start_due(database: Database) -> None:
             failures.append(error)
     if failures:
         raise failures[0]
+
+
+def pause_stuck(database: Database) -> None:
+    """Pause every campaign that waits for a segment whose members could not be found, and say so."""
+    with database.session() as session:
+        stuck = session.sql(_STUCK).scalars().all()
+    for id in stuck:
+        _pause_stuck(database, id)
+
+
+def _pause_stuck(database: Database, id: int) -> None:
+    with database.session() as session:
+        campaign = session.exec(
+            select(Campaign)
+            .where(Campaign.id == id, Campaign.state == CampaignState.SENDING)
+            .with_for_update(skip_locked=True)
+            .execution_options(all_sites=True)
+        ).one_or_none()
+        if campaign is None:
+            return
+        session.bind_site(campaign.site_id)
+        try:
+            sendable_audience(session, campaign)
+        except HomingError as error:
+            log.warning("campaign %s cannot be planned and is paused: %s", campaign.public_id, error.detail)
+            pause(session, campaign, problem=error.detail)
+
+
+_STUCK = text(
+    "select distinct p.campaign_id from dispatch p where p.state = 'planning' and not p.is_test"
+    " and p.paused_at is null and exists (select 1 from segment s where s.site_id = p.site_id"
+    " and s.id = any(p.include || p.exclude) and s.state = 'failed')"
+)
 
 
 def _start(database: Database, id: int) -> None:

@@ -175,7 +175,7 @@ with theirs as materialized (
 select d.customer_id, d.dispatch_id, p.message_class, p.priority, max(d.accepted_at) as sent_at,
        bool_and(d.state = 'queued') as waits, min(d.due_at) as due_at
 from theirs d join dispatch p on p.id = d.dispatch_id and not p.is_test
-where d.state <> 'queued' or (
-    p.paused_at is null and p.cancelled_at is null and (d.not_before is null or d.not_before <= %(ahead)s))
+where d.state in ('sending', 'accepted') or (p.paused_at is null and p.cancelled_at is null and (
+    d.state = 'retry' or d.not_before is null or d.not_before <= %(ahead)s))
 group by d.customer_id, d.dispatch_id, p.message_class, p.priority
 """  # noqa: S608 - no text from outside

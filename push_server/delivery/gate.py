@@ -79,7 +79,7 @@ class Gate:
         if verdict.outcome is Outcome.KEY_REJECTED:
             self._rejections.append((row, response))
             return None
-        if response.status is None and self._at_most_once:
+        if response.status is None and response.posted and self._at_most_once:
             return Settlement(row.id, row.attempts, DeliveryState.FAILED, Reason.PUSH_SERVICE_ERROR)
         if (verdict.outcome is Outcome.THROTTLED and own.limited) or (verdict.outcome is Outcome.RETRY and is_probe):
             again_at = clock.now() + timedelta(seconds=retry_delay(1, verdict.retry_after, _rng))

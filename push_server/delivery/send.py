@@ -9,7 +9,7 @@ from typing import Final
 from push_server import clock, security
 from push_server.db import Database
 from push_server.delivery.audience import freshen
-from push_server.delivery.claim import RENEW_AFTER, Chunk, claim, is_stopped, look_again, renew
+from push_server.delivery.claim import LEASE, RENEW_AFTER, Chunk, claim, is_stopped, look_again, renew
 from push_server.delivery.gate import Gate
 from push_server.delivery.models import DeliveryState, Reason
 from push_server.delivery.prepare import Claimed, prepare
@@ -52,6 +52,9 @@ def send(database: Database, dispatch_id: int, ids: list[int]) -> int:
     try:
         for response in push_client().send(sending.messages()):
             sending.answered(response)
+    except AWAY:
+        sending.give_back_rest()
+        raise
     finally:
         sending.finish()
     return len(chunk.rows)
@@ -68,6 +71,7 @@ class _Sending:
         self._reached = 0  # the delivery that was handed out last; they go by their ids
         self._gate = Gate(database, chunk, paused)
         self._flushed = self._leased = self._looked = time.monotonic()
+        self._renew_at = self._flushed  # not sooner, since a try has failed
         self._next = self._flushed  # when to see to what is repeated; asked twice a message
 
     def messages(self) -> Iterator[PushMessage]:
@@ -104,6 +108,11 @@ class _Sending:
             results, self._results = self._results, []
             write(self._database, self._context.site_id, results)
 
+    def give_back_rest(self) -> None:
+        """What was claimed and not handed out: nobody need wait for the end of its lease, or take it for posted."""
+        for row in [row for row in self._open.values() if row.id > self._reached]:
+            self._close(self._give_back(row))
+
     def finish(self) -> None:
         """Write what is known, and tell the other workers."""
         self.flush()
@@ -135,12 +144,25 @@ class _Sending:
         if now - self._looked >= LOOK_EVERY and not self._stopped:
             self._looked = now
             self._look()
-        if now - self._leased >= RENEW_AFTER and self._open:
-            self._leased = now
-            self._renew()
-        self._next = min(self._flushed + SETTLE_EVERY, self._looked + LOOK_EVERY, self._leased + RENEW_AFTER)
+        if now >= max(self._leased + RENEW_AFTER, self._renew_at) and self._open:
+            self._renew(now)
+        self._next = min(
+            self._flushed + SETTLE_EVERY, self._looked + LOOK_EVERY, max(self._leased + RENEW_AFTER, self._renew_at)
+        )
 
-    def _renew(self) -> None:
+    def _renew(self, now: float) -> None:
+        """Keep the lease while it lasts, also when the database is away for some seconds."""
+        self._renew_at = now + LOOK_EVERY
+        try:
+            self._load_anew()
+        except AWAY as error:
+            if now - self._leased >= LEASE.total_seconds() - RENEW_AFTER:
+                raise  # it ends soon: who takes over must find nothing under way
+            log.warning("a lease waits for the database: %s", str(error).strip().partition("\n")[0])
+        else:
+            self._leased = now
+
+    def _load_anew(self) -> None:
         """Keep the lease, and see anew what is true of those that are not handed out yet."""
         with self._database.session(site_id=self._context.site_id) as session:
             freshen(session)

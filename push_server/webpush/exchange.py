@@ -43,7 +43,7 @@ class Exchange:
         """What came back. A status that came is the answer, even when the connection broke or stalled behind it."""
         status = self.status
         if status is None:
-            return PushResponse(self.message.ref, None, error=error or "no answer")
+            return PushResponse(self.message.ref, None, error=error or "no answer", posted=self.tries > 0)
         if status < 300:
             return PushResponse(self.message.ref, status)
         wanted = self.retry_after

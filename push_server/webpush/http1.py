@@ -177,6 +177,7 @@ class _Request:
     def response(self, error: str | None) -> PushResponse:
         """What came back."""
         status = self.curl.getinfo(pycurl.RESPONSE_CODE)
+        self._exchange.tries += self.curl.getinfo(pycurl.REQUEST_SIZE) > 0
         if status >= 200:
             self._exchange.status = status
             self._exchange.retry_after = self._header(b"retry-after:")

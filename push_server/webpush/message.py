@@ -32,13 +32,14 @@ class PushMessage(Struct, frozen=True, gc=False):
 
 class PushResponse(Struct, frozen=True, gc=False):
     """The answer to one message. `status` None: there was none, and `error` says why; with a refusing status, `error`
-    holds the beginning of the response's body. `retry_after` in seconds.
+    holds the beginning of the response's body. `retry_after` in seconds. `posted`: whether it may have arrived.
     """
 
     ref: int
     status: int | None
     retry_after: float | None = None
     error: str | None = None
+    posted: bool = True
 
 
 def fields(message: PushMessage) -> tuple[tuple[str, str], ...]:

@@ -52,11 +52,20 @@ class ScriptedPush(Arrivals):
         self._thread.start()
         return self
 
-    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
-        self.release.set()
+    def hang_up(self) -> None:
+        """Nobody listens from now on."""
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
+
+    def answer_again(self) -> None:
+        """Listen where it did before."""
+        self._server = _Server(("127.0.0.1", int(self.origin.rpartition(":")[2])), _handler(self))
+        self.__enter__()
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self.release.set()
+        self.hang_up()
 
     def answer(self, token: str, headers: dict[str, str], body: bytes) -> Answer:
         """What to say to a request; one that no push service would take is refused with 400."""

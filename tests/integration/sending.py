@@ -15,7 +15,7 @@ from push_server import clock, queue
 from push_server.app import create_app
 from push_server.audiences.models import Segment
 from push_server.campaigns.service import finish
-from push_server.campaigns.starts import start_due
+from push_server.campaigns.starts import pause_stuck, start_due
 from push_server.customers.identity import resolve_customer
 from push_server.customers.models import Customer
 from push_server.db import Database
@@ -189,6 +189,7 @@ def work(*names: str) -> None:
 def tick(db: Database) -> None:
     """What the scheduler repeats."""
     start_due(db)
+    pause_stuck(db)
     end_cancelled(db)
     sweep(db)
     finish(db)

@@ -6,11 +6,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import timedelta
 
+import psycopg
 import pytest
 
 from push_server import clock
-from push_server.db import Database
+from push_server.db import Database, SiteSession
 from push_server.delivery import send
 from push_server.delivery.claim import LEASE
 from push_server.webpush.client import PushClient
@@ -176,3 +178,51 @@ def test_a_chunk_that_takes_long_sees_what_has_changed_meanwhile(
     assert posted == 23
     assert shop.report(campaign)["reasons"] == {"bought": 1, "unsubscribed": 1}
     assert push.shown() == dict.fromkeys(first, 1)
+
+
+def away(monkeypatch: pytest.MonkeyPatch, times: int) -> list[int]:
+    """The database is not there when a lease is to be renewed, so many times; how often it was asked for."""
+    freshen, asked = send.freshen, list[int]()
+
+    def or_fail(session: SiteSession) -> None:
+        asked.append(1)
+        if len(asked) <= times:
+            raise psycopg.OperationalError("the database restarts")
+        freshen(session)
+
+    monkeypatch.setattr(send, "RENEW_AFTER", 0.0)
+    monkeypatch.setattr(send, "freshen", or_fail)
+    return asked
+
+
+@pytest.mark.parametrize("policy", ["at-least-once", "at-most-once"])
+def test_a_lease_that_lasts_outlives_a_short_absence_of_the_database(
+    shop: Shop, push: ScriptedPush, worker: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch, policy: str
+) -> None:
+    names = shop.crowd(25)
+    campaign = shop.start(delivery=policy)
+    asked = away(monkeypatch, 3)
+    sending = begin(shop, push, worker, campaign)
+    assert end(push, sending) == 25
+    assert len(asked) > 3
+    assert shop.states(campaign) == {"accepted": 25}
+    assert push.shown() == dict.fromkeys(names, 1)
+
+
+def test_what_was_not_handed_out_when_a_lease_is_lost_was_not_posted(
+    shop: Shop, push: ScriptedPush, worker: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.crowd(25)
+    campaign = shop.start(delivery="at-most-once")
+    sending = begin(shop, push, worker, campaign)
+    away(monkeypatch, 1)
+    monkeypatch.setattr(send, "LEASE", timedelta(0))
+    push.release.set()
+    with pytest.raises(psycopg.OperationalError):
+        sending.result(120)
+    later(LEASE.total_seconds() + 1)
+    shop.work_until(lambda: shop.state(campaign) == "sent")
+    states = shop.states(campaign)
+    assert states.keys() <= {"accepted", "failed"}
+    assert states.get("failed", 0) <= IN_FLIGHT
+    assert max(push.shown().values()) == 1

@@ -310,6 +310,17 @@ def test_what_may_have_been_posted_by_a_dead_worker(
     assert (push.asked["ada"], shop.states(campaign)) == (posted, {state: 1})
 
 
+def test_at_most_once_asks_again_where_nobody_was_there(shop: Shop, push: ScriptedPush, db: Database) -> None:
+    shop.customer("ada", "ada")
+    campaign = shop.start(delivery="at-most-once")
+    push.hang_up()
+    work()
+    assert shop.states(campaign) == {"retry": 1}
+    push.answer_again()
+    shop.work_until(lambda: shop.state(campaign) == "sent")
+    assert push.shown() == {"ada": 1}
+
+
 def test_at_most_once_does_not_ask_again_where_no_answer_came(shop: Shop, push: ScriptedPush) -> None:
     names = shop.crowd(2)
     shop.send()  # so that a connection is open: libcurl posts again when one ends that it has used before

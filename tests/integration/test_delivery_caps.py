@@ -132,6 +132,21 @@ def test_nobody_waits_for_what_is_paused(shop: Shop, push: ScriptedPush) -> None
     assert outcome(shop, priority=100) == SENT
 
 
+def test_what_is_paused_between_two_tries_takes_no_place(shop: Shop, push: ScriptedPush) -> None:
+    cap(shop, {"limit": 1, "within": "1d"})
+    shop.customer("ada", "ada")
+    push.script["ada"].append(Answer(503))
+    wrong = shop.start()
+    work()
+    assert shop.states(wrong) == {"retry": 1}
+    shop.do(wrong, "pause")
+    assert outcome(shop) == SENT
+    shop.do(wrong, "resume")
+    shop.work_until(lambda: shop.state(wrong) == "sent")
+    assert shop.report(wrong)["reasons"] == {"capped": 1}
+    assert push.shown() == {"ada": 1}
+
+
 def put_off(shop: Shop, campaign: str, seconds: int) -> None:
     """Plan its deliveries for later than now."""
     ids = [int(one["id"]) for one in shop.deliveries(campaign)]

@@ -1,11 +1,13 @@
 """The supervisor, on real processes."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -77,6 +79,27 @@ def test_a_child_that_will_not_start_says_why(supervisor: Supervisor, tmp_path: 
     child = Child("unlucky", shell("echo no luck; exit 3"), ready=lambda: False, log=log, explain=explain)
     with pytest.raises(StartupError, match=r"^it said: no luck$"):
         supervisor.add(child)
+
+
+def test_a_log_that_is_gone_ends_nobody_else(supervisor: Supervisor, tmp_path: Path) -> None:
+    directory = tmp_path / "logs"
+    supervisor.add(Child("healthy", shell("exec sleep 60")))
+    explain, log = partial(StartupError, code="x"), directory / "log"
+    supervisor.add(Child("unlucky", shell("exit 3"), ready=lambda: False, log=log, explain=explain), wait=False)
+    until(lambda: not _replaced(directory))
+    healthy = supervisor.pids()["healthy"]
+    with pytest.raises(StartupError, match=r"^unlucky does not come up; its log says why"):
+        supervisor.await_ready("unlucky")
+    until(lambda: supervisor._runs["unlucky"].deaths > 5)
+    assert supervisor.pids()["healthy"] == healthy
+
+
+def _replaced(directory: Path) -> bool:
+    """Put a file where the directory of the logs is; false once that is so."""
+    if directory.is_dir():
+        shutil.rmtree(directory)
+        directory.write_text("a volume that is gone")
+    return not directory.is_file()
 
 
 def test_a_crash_loop_goes_on_with_pauses(
