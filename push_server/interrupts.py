@@ -1,8 +1,10 @@
 """SIGINT, SIGTERM and SIGHUP as one interruption that cannot get lost.
 
-with interrupts(again=hurry) as interrupt:
-    work()              # the first signal raises KeyboardInterrupt in it, each further one calls `again`
-interrupt.asked         # whether there was one
+    with interrupts(again=hurry) as interrupt:
+        work()              # the first signal raises KeyboardInterrupt in it, each further one calls `again`
+    interrupt.asked         # whether there was one
+
+What is there to handle these signals otherwise is put aside meanwhile.
 """
 
 import signal

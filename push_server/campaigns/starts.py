@@ -5,7 +5,7 @@ is locked while it starts, and moves on in the transaction that writes its dispa
 import logging
 from typing import Any, Final
 
-from sqlalchemy import text
+from sqlalchemy import ColumnElement, text
 from sqlmodel import col, select
 
 from push_server import clock
@@ -50,15 +50,9 @@ def pause_stuck(database: Database) -> None:
 
 def _pause_stuck(database: Database, id: int) -> None:
     with database.session() as session:
-        campaign = session.exec(
-            select(Campaign)
-            .where(Campaign.id == id, Campaign.state == CampaignState.SENDING)
-            .with_for_update(skip_locked=True)
-            .execution_options(all_sites=True)
-        ).one_or_none()
+        campaign = _locked(session, id, [CampaignState.SENDING])
         if campaign is None:
             return
-        session.bind_site(campaign.site_id)
         try:
             sendable_audience(session, campaign)
         except HomingError as error:
@@ -90,9 +84,14 @@ def _start(database: Database, id: int) -> None:
 def _due(session: SiteSession, id: int) -> Campaign | None:
     """The campaign, locked; None when another scheduler has it, or has started it."""
     startable = [CampaignState.SCHEDULED, CampaignState.SENDING]
+    return _locked(session, id, startable, col(Campaign.next_at) <= clock.now())
+
+
+def _locked(session: SiteSession, id: int, states: list[CampaignState], *more: ColumnElement[bool]) -> Campaign | None:
+    """The campaign in one of these states, its site bound; None when somebody else has it."""
     campaign = session.exec(
         select(Campaign)
-        .where(Campaign.id == id, col(Campaign.next_at) <= clock.now(), col(Campaign.state).in_(startable))
+        .where(Campaign.id == id, col(Campaign.state).in_(states), *more)
         .with_for_update(skip_locked=True)
         .execution_options(all_sites=True)
     ).one_or_none()
